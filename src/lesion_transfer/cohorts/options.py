@@ -1,0 +1,53 @@
+"""What params.yaml says of a cohort and of the split."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lesion_transfer.options import Options
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class CohortOptions(Options):
+    """One entry of `cohorts`: which slices of a data set, how much tissue around the lesion, on which grid."""
+
+    dataset: Annotated[str, Field(min_length=1)]
+    channels: Annotated[list[str], Field(min_length=1)]
+    crop_mm: Positive | None = None
+    """Side of the square that the final patch covers, in mm."""
+    crop_fraction: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=2, max_length=2)] | None = None
+    """Height and width that the final patch covers, as shares of the image's rows and columns."""
+    patch_pixels: Annotated[int, Field(ge=3)] = 65
+    """Side of the final patch, pixels; odd, so that the lesion is the centre of a pixel."""
+    margin_pixels: Annotated[int, Field(ge=0)] = 16
+    """Stored on every side beyond the final patch, so that a rotated crop invents no pixel."""
+    slice_rule: Literal["world", "instance_number"] = "world"
+    """world: the slice whose plane is nearest to the lesion's position; instance_number: k + 1, the thesis's."""
+    zscore: Literal["patient", "dataset"] = "patient"
+    zscore_rows: Literal["training", "all_rows"] = "training"
+    """Over which rows a data set's mean and std are taken; all_rows is the thesis's way, a leak."""
+    max_excluded_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """The stage fails when more of the findings present in the source than this cannot be used."""
+
+    @model_validator(mode="after")
+    def _one_crop(self) -> Self:
+        if (self.crop_mm is None) == (self.crop_fraction is None):
+            raise ValueError("give either crop_mm or crop_fraction")
+        if self.patch_pixels % 2 == 0:
+            raise ValueError("patch_pixels must be odd, so that the lesion is the centre of a pixel")
+        if len(set(self.channels)) != len(self.channels):
+            raise ValueError("channels has a name twice")
+        return self
+
+
+class SplitOptions(Options):
+    """How patients are assigned, once a data set; only the target has a test subset."""
+
+    test_share: Share
+    validation_share: Share
+    source_validation_share: Share
+    """Of the data sets other than the target's, which have no test subset."""
+    folds: Annotated[int, Field(ge=2)]
+    replicates: Annotated[int, Field(ge=1)]

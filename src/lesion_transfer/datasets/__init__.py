@@ -1,0 +1,1 @@
+"""A data set on disk to findings, each with its slices."""

@@ -1,0 +1,1 @@
+"""Image files to pixels with geometry; knows no data set."""

@@ -1,0 +1,71 @@
+"""What a training can be told: the network, the augmentation and the hyperparameters of one phase."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lesion_transfer.options import Options
+
+Loss = Literal["cross_entropy", "cross_entropy_on_softmax", "l1", "mse"]
+OptimizedMetric = Literal[
+    "auc_and_balanced_accuracy",
+    "auc_and_accuracy",
+    "auc",
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1score",
+    "specificity",
+]
+
+
+class NetworkOptions(Options):
+    """The network of the thesis (chapter 5); sizes are parameters, the thesis's are the defaults."""
+
+    filters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] = [32, 64, 128]
+    """Filters of the three convolution blocks."""
+    dense: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [256, 64, 16]
+    """Widths of the dense layers between the flattened features and the two outputs."""
+    cut: Annotated[int, Field(ge=1)] = 1
+    """How many dense layers belong to the feature extractor; the rest is the decision maker."""
+    dropout_after_dense: list[Annotated[int, Field(ge=1)]] = [1]
+    """The dense layers (counted from 1) that are followed by dropout; the reproduction has [1, 2]."""
+    conv_bias: bool = False
+    """Biases before a BatchNorm have no effect on the output; the thesis's code has them."""
+    initialisation: Literal["default", "xavier", "kaiming"] = "default"
+
+
+class AugmentationOptions(Options):
+    """Ranges from which one affine map a sample is drawn (thesis 5.2.1; stretch, vertical shift: Song 2018)."""
+
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 20.0
+    horizontal_flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    horizontal_shift_px: Annotated[int, Field(ge=0)] = 1
+    vertical_shift_px: Annotated[int, Field(ge=0)] = 0
+    stretch_min: Annotated[float, Field(gt=0, le=1)] = 1.0
+    stretch_max: Annotated[float, Field(ge=1)] = 1.0
+
+
+class TrainingOptions(Options):
+    """The hyperparameters of one phase; at the top level of params.yaml they are those of ds1_full."""
+
+    lr: Annotated[float, Field(gt=0)]
+    batch_size: Annotated[int, Field(ge=2)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    augmentation_factor: Annotated[float, Field(ge=1)]
+    """How often an epoch draws each sample of the larger class; the smaller class is drawn until both balance."""
+    augmentation_mode: Literal["auto", "live", "bank"]
+    """live: drawn anew for every use; bank: `bank_copies` fixed copies of each row; auto: bank where frozen."""
+    bank_copies: Annotated[int, Field(ge=1)]
+    loss: Loss
+    optimized_metric: OptimizedMetric
+    """By which validation score the best epoch is chosen; a pair means both at least as good as the best so far."""
+    plateau_factor: Annotated[float, Field(gt=0, le=1)]
+    """The learning rate is multiplied by this when validation AUC stalls; 1 switches the scheduler off."""
+    plateau_patience: Annotated[int, Field(ge=0)]
+    validation: Literal["plain", "augmented_balanced"]
+    """plain: one score a lesion; augmented_balanced: the thesis's way."""
+    precision: Literal["float32", "compensated", "float64"]
+    """Of the weights' updates: compensated keeps float64 masters of float32 weights."""
