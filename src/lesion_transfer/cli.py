@@ -1,0 +1,164 @@
+"""The command `lesion`: parse, call one stage or tool, print; no logic here.
+
+Stages are imported when they are called, so that `lesion --help` and the data stages load neither torch nor MLflow.
+"""
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+from rich.text import Text
+
+from lesion_transfer.errors import LesionError
+from lesion_transfer.stages.layout import find_layout
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=(
+        "Train lesion classifiers on medical images and find out whether other body parts help.\n\n"
+        "[bold]dvc repro[/bold] runs all stages in order; here they are one by one. "
+        "Settings stand in params.yaml. Not for clinical use."
+    ),
+)
+DATA, MODELS, TOOLS = "Stages: data", "Stages: models", "Tools"
+DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="an entry of `datasets` in params.yaml")]
+CohortName = Annotated[str, typer.Argument(metavar="COHORT", help="an entry of `cohorts` in params.yaml")]
+PhaseName = Annotated[str, typer.Argument(metavar="PHASE", help="an entry of `transfer` in params.yaml")]
+
+
+@app.callback()
+def _main() -> None:
+    logging.basicConfig(
+        level=os.environ.get("LESION_LOG", "INFO").upper(),
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
+    )
+    for noisy in ("mlflow", "alembic", "matplotlib", "urllib3", "pydicom"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@app.command("settings", rich_help_panel=DATA)
+def settings() -> None:
+    """Check params.yaml as a whole; anything wrong is one sentence that names the key."""
+    from lesion_transfer.stages.check_settings import check_settings
+
+    check_settings(find_layout())
+
+
+@app.command(rich_help_panel=DATA)
+def acquire(dataset: DatasetName) -> None:
+    """Take in a data set as published: its tables and a manifest of all files (a phantom is generated first)."""
+    from lesion_transfer.stages.acquire import acquire as stage
+
+    stage(find_layout(), dataset)
+
+
+@app.command(rich_help_panel=DATA)
+def cohort(cohort: CohortName) -> None:
+    """Cut the findings of a data set out as patches around the lesion, in mm, on one grid."""
+    from lesion_transfer.stages.cohort import cohort as stage
+
+    stage(find_layout(), cohort)
+
+
+@app.command(rich_help_panel=DATA)
+def split(dataset: DatasetName) -> None:
+    """Assign the patients of a data set to train, validation, test and folds, once for all its cohorts."""
+    from lesion_transfer.stages.split import split as stage
+
+    stage(find_layout(), dataset)
+
+
+@app.command(rich_help_panel=DATA)
+def assign(cohort: CohortName) -> None:
+    """Give each row of a cohort the subset of its patient, and fail on any leak."""
+    from lesion_transfer.stages.assign import assign as stage
+
+    stage(find_layout(), cohort)
+
+
+@app.command(rich_help_panel=MODELS)
+def roulette() -> None:
+    """Score random initialisations on the target's validation rows; the best is where ds1_full starts."""
+    from lesion_transfer.stages.roulette import roulette as stage
+
+    stage(find_layout())
+
+
+@app.command(rich_help_panel=MODELS)
+def train() -> None:
+    """Train phase ds1_full: the whole network on the target."""
+    from lesion_transfer.stages.train import train as stage
+
+    stage(find_layout())
+
+
+@app.command(rich_help_panel=MODELS)
+def transfer(phase: PhaseName) -> None:
+    """Train one later phase: start, decision maker and freezing as its entry says."""
+    from lesion_transfer.stages.transfer import transfer as stage
+
+    stage(find_layout(), phase)
+
+
+@app.command(rich_help_panel=MODELS)
+def evaluate() -> None:
+    """Compare before and after on the untouched test subset, with intervals over patients."""
+    from lesion_transfer.stages.evaluate import evaluate as stage
+
+    stage(find_layout())
+
+
+@app.command(rich_help_panel=MODELS)
+def report() -> None:
+    """Write reports/report.html: the answer, the curves, the data, the settings; opens without network."""
+    from lesion_transfer.stages.report import report as stage
+
+    stage(find_layout())
+
+
+@app.command(rich_help_panel=TOOLS)
+def preset(name: Annotated[str, typer.Argument(metavar="demo|thesis|thesis-faithful", help="whose values")]) -> None:
+    """Rewrite params.yaml's values: the demo's, the thesis's, or the thesis's with its own slice rule and loss too."""
+    from lesion_transfer.stages.preset import apply_preset
+
+    changed = apply_preset(find_layout(), name)
+    typer.echo(f"params.yaml now holds the preset {name}; {len(changed)} values changed")
+
+
+@app.command(rich_help_panel=TOOLS)
+def runs(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[PHASE]...", help="only these phases")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="as CSV, with whole hashes")] = False,
+) -> None:
+    """List the MLflow runs: phase, status, learning rate, best validation AUC, and the hash of the model they made."""
+    from lesion_transfer.tracking import list_runs
+
+    found = list_runs(names or ())
+    if csv:
+        found.to_csv(sys.stdout, index=False)
+        return
+    table = Table(*found.columns)
+    for row in found.itertuples(index=False):
+        auc = "" if row.best_validation_auc != row.best_validation_auc else f"{row.best_validation_auc:.3f}"
+        cells = {**row._asdict(), "best_validation_auc": auc, "model_sha256": row.model_sha256[:12]}
+        table.add_row(*(str(cells[name]) for name in found.columns))
+    Console().print(table)
+
+
+def main() -> None:
+    """The entry point: errors that the user can mend are printed as a sentence; LESION_DEBUG=1 shows the traceback."""
+    try:
+        app()
+    except LesionError as error:
+        if os.environ.get("LESION_DEBUG"):
+            raise
+        Console(stderr=True).print(Text.assemble(("lesion: ", "bold red"), str(error)), soft_wrap=True)
+        sys.exit(1)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lesion_transfer.errors import LesionError
 
-class DatasetError(Exception):
+
+class DatasetError(LesionError):
     """The data set cannot be read at all: a sentence that says what, where and what to do."""
 
 

@@ -17,6 +17,8 @@ class PhantomOptions(Options):
     """Slices a series (brain images are single)."""
     signal: Annotated[float, Field(ge=0, le=2)] = 1.0
     """1: a perfect reader reaches an AUC of about 0.9; 0: the classes look alike."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Another seed makes other patients."""
 
 
 class DatasetOptions(Options):

@@ -23,13 +23,15 @@ OptimizedMetric = Literal[
 class NetworkOptions(Options):
     """The network of the thesis (chapter 5); sizes are parameters, the thesis's are the defaults."""
 
-    filters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] = [32, 64, 128]
+    filters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] = Field(
+        default=[32, 64, 128]
+    )
     """Filters of the three convolution blocks."""
-    dense: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [256, 64, 16]
+    dense: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(default=[256, 64, 16])
     """Widths of the dense layers between the flattened features and the two outputs."""
     cut: Annotated[int, Field(ge=1)] = 1
     """How many dense layers belong to the feature extractor; the rest is the decision maker."""
-    dropout_after_dense: list[Annotated[int, Field(ge=1)]] = [1]
+    dropout_after_dense: list[Annotated[int, Field(ge=1)]] = Field(default=[1])
     """The dense layers (counted from 1) that are followed by dropout; the reproduction has [1, 2]."""
     conv_bias: bool = False
     """Biases before a BatchNorm have no effect on the output; the thesis's code has them."""

@@ -1,0 +1,72 @@
+"""What the data sets of DICOM files share: the patients below a folder, and slices read once."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from pydicom.misc import is_dicom
+
+from lesion_transfer.datasets.refusal import RefusalError, relative_to_source
+from lesion_transfer.datasets.tables import require_folder
+from lesion_transfer.imaging.dicom_files import read_display_values
+from lesion_transfer.imaging.dicom_index import DicomIndex, InstanceHeader, index_folder, patient_key
+from lesion_transfer.imaging.display import Window
+from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.imaging.walk import files_below
+
+
+def dicom_files(source: Path) -> Iterator[Path]:
+    """Every file below source that begins as a DICOM file does, sorted; DatasetError when source is no folder."""
+    require_folder(source)
+    for path in files_below(source):
+        try:
+            if is_dicom(path):
+                yield path
+        except OSError:  # no permission: the index cannot use it either
+            continue
+
+
+class DicomSource:
+    """The images below a folder by patient; the headers are read when the first patient is asked for."""
+
+    def __init__(self, source: Path) -> None:
+        require_folder(source)
+        self._source = source
+
+    @cached_property
+    def _index(self) -> DicomIndex:
+        return index_folder(self._source)
+
+    @cached_property
+    def _patients(self) -> dict[str, list[InstanceHeader]]:
+        return self._index.by_patient()
+
+    def of_patient(self, patient_id: str) -> list[InstanceHeader]:
+        """The images of a patient; RefusalError `not_in_source` when there are none."""
+        images = self._patients.get(patient_key(patient_id))
+        if not images:
+            unread = len(self._index.unreadable)
+            aside = f" ({unread} DICOM files there could not be read)" if unread else ""
+            raise RefusalError("not_in_source", f"No image in the source has the PatientID {patient_id}{aside}.")
+        return images
+
+
+class DisplayCache:
+    """Slices in display values, each read once; made anew for every patient, so that memory stays small."""
+
+    def __init__(self, source: Path, default_window: Window | None = None) -> None:
+        self._source = source
+        self._default_window = default_window
+        self._read: dict[Path, np.ndarray] = {}
+
+    def read(self, file: Path) -> np.ndarray:
+        """(rows, columns) float32 in [0, 255], read-only; RefusalError `unreadable_file` when that fails."""
+        if file not in self._read:
+            try:
+                pixels = read_display_values(file, self._default_window)
+            except UnreadableFileError as error:
+                raise RefusalError("unreadable_file", relative_to_source(str(error), self._source)) from error
+            pixels.flags.writeable = False
+            self._read[file] = pixels
+        return self._read[file]

@@ -1,0 +1,147 @@
+"""A patch archive: findings that arrive already cut out, `images.npy` with a row of `findings.csv` for each image."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, KeyCounter, SequenceSlice
+from lesion_transfer.datasets.patch_scale import DisplayScale
+from lesion_transfer.datasets.refusal import RefusalError
+from lesion_transfer.datasets.tables import (
+    TableRow,
+    by_patient,
+    checked_id,
+    checked_label,
+    checked_numbers,
+    placeholder_id,
+    read_table,
+    require_folder,
+)
+from lesion_transfer.imaging.walk import files_below
+
+IMAGES = "images.npy"
+FINDINGS = "findings.csv"
+
+
+@dataclass(frozen=True)
+class _PatchRow:
+    finding_key: str
+    patient_id: str
+    finding_id: str
+    index: int
+    row: TableRow | None
+    """None: an image without a row."""
+
+
+def published_tables(source: Path) -> list[Path]:
+    """The archive's findings.csv; DatasetError when it is not there or not beside an images.npy."""
+    return [_archive(source) / FINDINGS]
+
+
+def image_files(source: Path) -> Iterator[Path]:
+    """The archive's images.npy."""
+    yield _archive(source) / IMAGES
+
+
+def _archive(source: Path) -> Path:
+    """source itself, or the one folder below it that holds both files."""
+    require_folder(source)
+    if (source / IMAGES).is_file() and (source / FINDINGS).is_file():
+        return source
+    found = [path.parent for path in files_below(source) if path.name == IMAGES and (path.parent / FINDINGS).is_file()]
+    if len(found) != 1:
+        raise DatasetError(
+            f"{source} holds {len(found) or 'no'} folders with {IMAGES} and {FINDINGS}. "
+            "Name the folder of one patch archive."
+        )
+    return found[0]
+
+
+def read_findings(
+    source: Path, tables: Path, channels: Sequence[str], slice_rule: str
+) -> Iterator[Finding | Exclusion]:
+    """The findings of the archive in display values, patient by patient.
+
+    channels names the archive's channels, all of them, in their order. Without x, y the lesion is the centre of the
+    patch; without spacing_x, spacing_y the spacing is unknown. slice_rule is not read: slices were chosen before.
+    """
+    file = _archive(source) / IMAGES
+    images = _open_images(file)
+    if len(channels) != images.shape[1]:
+        raise DatasetError(
+            f"{file} has {images.shape[1]} channels and {len(channels)} were named ({', '.join(channels) or 'none'}). "
+            "Name each of them, in order."
+        )
+    scale = DisplayScale.of(images)
+    for patient in by_patient(_rows(tables / FINDINGS, len(images))):
+        for patch in patient:
+            try:
+                finding = _finding(patch, file, images, scale, channels)
+            except RefusalError as refusal:
+                yield refusal.exclusion(patch.finding_key, patch.patient_id, patch.finding_id)
+            else:
+                yield finding
+
+
+def _open_images(file: Path) -> np.ndarray:
+    """The memory-mapped (n, channels, rows, columns) array; DatasetError for anything else."""
+    try:
+        images = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise DatasetError(f"{file} is not an array that can be read ({error}). Write it with numpy.save.") from error
+    if not isinstance(images, np.ndarray) or images.ndim != 4 or images.dtype.kind not in "buif" or not images.size:
+        raise DatasetError(
+            f"{file} is not an array of real numbers (images, channels, rows, columns): it has shape "
+            f"{getattr(images, 'shape', None)} and type {getattr(images, 'dtype', None)}."
+        )
+    return images
+
+
+def _rows(table: Path, n_images: int) -> list[_PatchRow]:
+    rows = read_table(table, ["patient_id", "finding_id"])
+    counter = KeyCounter()
+    found = []
+    for index in range(max(n_images, len(rows))):
+        row = rows[index] if index < len(rows) else None
+        patient_id = placeholder_id(row, "patient_id") if row else f"image-{index}"
+        finding_id = placeholder_id(row, "finding_id") if row else "1"
+        found.append(_PatchRow(counter.key(patient_id, finding_id), patient_id, finding_id, index, row))
+    return found
+
+
+def _finding(patch: _PatchRow, file: Path, images: np.ndarray, scale: DisplayScale, channels: Sequence[str]) -> Finding:
+    row = patch.row
+    if row is None:
+        raise RefusalError("missing_row", f"Image {patch.index} of {IMAGES} has no row in {FINDINGS}.")
+    if patch.index >= len(images):
+        raise RefusalError("missing_image", f"{row.place} has no image: {IMAGES} holds {len(images)}.")
+    checked_id(row, "patient_id")
+    checked_id(row, "finding_id")
+    label = checked_label(row, "label")
+    stored = np.asarray(images[patch.index])
+    if not np.isfinite(stored).all():
+        raise RefusalError("not_finite", f"Image {patch.index} of {IMAGES} has pixels that are not finite.")
+    rows, columns = stored.shape[1:]
+    x = checked_numbers(row, "x", 1)[0] if row["x"] else (columns - 1) / 2
+    y = checked_numbers(row, "y", 1)[0] if row["y"] else (rows - 1) / 2
+    if not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
+        raise RefusalError("outside_volume", f"The centre {x:g}, {y:g} of {row.place} is outside its image.")
+    pixels = scale.apply(stored)
+    slices = {
+        channel: SequenceSlice(pixels[number], _spacing_mm(row), (x, y), file)
+        for number, channel in enumerate(channels)
+    }
+    return Finding(patch.finding_key, patch.patient_id, patch.finding_id, label, slices, row["zone"])
+
+
+def _spacing_mm(row: TableRow) -> tuple[float, float] | None:
+    if not row["spacing_x"] and not row["spacing_y"]:
+        return None
+    between_columns, between_rows = (
+        checked_numbers(row, column, 1, "bad_spacing")[0] for column in ("spacing_x", "spacing_y")
+    )
+    if min(between_columns, between_rows) <= 0:
+        raise RefusalError("bad_spacing", f"The spacing in {row.place} is not above 0.")
+    return between_rows, between_columns

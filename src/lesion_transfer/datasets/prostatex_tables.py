@@ -1,0 +1,97 @@
+"""The tables of PROSTATEx: findings with their position and label, and the series that show them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lesion_transfer.datasets.finding import KeyCounter
+from lesion_transfer.datasets.refusal import RefusalError
+from lesion_transfer.datasets.tables import (
+    TableRow,
+    checked_id,
+    checked_label,
+    checked_numbers,
+    placeholder_id,
+    read_table,
+)
+
+Part = Literal["Train", "Test"]
+Position = tuple[float, ...]
+
+REQUIRED = ("ProstateX-Findings-Train.csv", "ProstateX-Images-Train.csv")
+OPTIONAL = (
+    "ProstateX-Findings-Test.csv",
+    "ProstateX-Images-Test.csv",
+    "ProstateX-Images-KTrans-Train.csv",
+    "ProstateX-Images-KTrans-Test.csv",
+)
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """A row of the findings table; `refusal` says why it cannot be used, then position and label mean nothing."""
+
+    finding_key: str
+    patient_id: str
+    finding_id: str
+    position_lps_mm: Position
+    zone: str
+    label: bool | None
+    refusal: RefusalError | None = None
+
+    @property
+    def key(self) -> tuple[str, str, Position]:
+        """What joins the tables: (ProxID, fid, pos)."""
+        return self.patient_id, self.finding_id, self.position_lps_mm
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """A row of the images table: a series, and the voxel (column, row, slice) in which it shows the finding."""
+
+    series_number: int
+    series_description: str
+    ijk: Position
+
+
+ImageRows = dict[tuple[str, str, Position], list[ImageRow]]
+"""By (ProxID, fid, pos): the fid alone is not unique within a patient."""
+
+
+def read_finding_rows(tables: Path, part: Part) -> list[FindingRow]:
+    """The rows of the findings table of a part, in table order; the test table has no label."""
+    required = ["ProxID", "fid", "pos", "zone"] + (["ClinSig"] if part == "Train" else [])
+    counter = KeyCounter()
+    return [_finding_row(row, counter) for row in read_table(tables / f"ProstateX-Findings-{part}.csv", required)]
+
+
+def _finding_row(row: TableRow, counter: KeyCounter) -> FindingRow:
+    patient_id, finding_id = placeholder_id(row, "ProxID"), placeholder_id(row, "fid")
+    key = counter.key(patient_id, finding_id)
+    try:
+        return FindingRow(
+            finding_key=key,
+            patient_id=checked_id(row, "ProxID"),
+            finding_id=checked_id(row, "fid"),
+            position_lps_mm=checked_numbers(row, "pos", 3),
+            zone=row["zone"],
+            label=checked_label(row, "ClinSig"),
+        )
+    except RefusalError as refusal:
+        return FindingRow(key, patient_id, finding_id, (), row["zone"], None, refusal)
+
+
+def read_image_rows(tables: Path, part: Part) -> ImageRows:
+    """The rows of the images table of a part by finding. A row that cannot be read is passed over: it only helps."""
+    rows: ImageRows = {}
+    required = ["ProxID", "fid", "pos", "ijk", "DCMSerDescr", "DCMSerNum"]
+    for row in read_table(tables / f"ProstateX-Images-{part}.csv", required):
+        try:
+            key = (row["ProxID"], row["fid"], checked_numbers(row, "pos", 3))
+            number = int(checked_numbers(row, "DCMSerNum", 1)[0])
+            image = ImageRow(number, row["DCMSerDescr"], checked_numbers(row, "ijk", 3))
+        except RefusalError:
+            continue
+        if image not in rows.setdefault(key, []):  # a series of several b-values has a row for each
+            rows[key].append(image)
+    return rows

@@ -1,0 +1,27 @@
+"""How the readers say that one finding cannot be used, wherever in the reading that turns out."""
+
+import os
+from pathlib import Path
+
+from lesion_transfer.datasets.finding import Exclusion
+
+
+class RefusalError(Exception):
+    """One finding cannot be used; becomes an Exclusion. `reason` is a slug, `detail` a sentence for people.
+
+    A detail names files relative to the source: it ends in a table whose bytes must not depend on where the data lie.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+    def exclusion(self, finding_key: str, patient_id: str, finding_id: str) -> Exclusion:
+        """The Exclusion of this finding."""
+        return Exclusion(finding_key, patient_id, finding_id, self.reason, self.detail)
+
+
+def relative_to_source(text: str, source: Path) -> str:
+    """A message with the names of files below source relative to it."""
+    return text.replace(f"{source}{os.sep}", "")

@@ -1,0 +1,35 @@
+"""Which module reads which kind of data set."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from lesion_transfer.datasets import brain, lungx, patch_archive, prostatex
+from lesion_transfer.datasets.finding import Exclusion, Finding
+from lesion_transfer.datasets.options import Kind
+
+
+class DatasetReader(Protocol):
+    """What every data set module offers; see docs/architecture.md."""
+
+    def published_tables(self, source: Path) -> list[Path]:
+        """The tables of the data set below source; DatasetError naming what is missing."""
+        ...
+
+    def image_files(self, source: Path) -> Iterator[Path]:
+        """Every image file below source, sorted."""
+        ...
+
+    def read_findings(
+        self, source: Path, tables: Path, channels: Sequence[str], slice_rule: str
+    ) -> Iterator[Finding | Exclusion]:
+        """The findings, those of one patient one after the other; `tables` holds copies of the published tables."""
+        ...
+
+
+READERS: dict[Kind, DatasetReader] = {
+    "prostatex": prostatex,
+    "lungx": lungx,
+    "brain": brain,
+    "patch_archive": patch_archive,
+}

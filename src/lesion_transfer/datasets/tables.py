@@ -1,0 +1,145 @@
+"""Reading the CSV tables that come with data sets: as published, with footers, blanks and slips of the pen."""
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from lesion_transfer.datasets.finding import DatasetError
+from lesion_transfer.datasets.refusal import RefusalError
+from lesion_transfer.files import file_sha256
+from lesion_transfer.imaging.walk import files_below
+
+_TRUE = {"true", "yes", "1", "1.0"}
+_FALSE = {"false", "no", "0", "0.0"}
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row: its line in the file (the header is line 1) and its cells by column, blanks around them removed."""
+
+    table: str
+    line: int
+    cells: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells.get(column, "")
+
+    @property
+    def place(self) -> str:
+        """Where the row stands, for messages."""
+        return f"line {self.line} of {self.table}"
+
+
+class HasPatient(Protocol):
+    """Anything that belongs to a patient."""
+
+    @property
+    def patient_id(self) -> str: ...
+
+
+Owned = TypeVar("Owned", bound=HasPatient)
+
+
+def find_tables(source: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Name to file for those of `names` that lie anywhere below source; of equal copies the one least deep.
+
+    Raises DatasetError when source is no folder, or holds tables of one name with different content.
+    """
+    require_folder(source)
+    found: dict[str, list[Path]] = {}
+    for path in files_below(source):
+        if path.name in names:
+            found.setdefault(path.name, []).append(path)
+    for name, paths in found.items():
+        paths.sort(key=lambda path: (len(path.parts), str(path)))
+        if len({file_sha256(path) for path in paths}) > 1:
+            raise DatasetError(
+                f"{source} holds {len(paths)} tables named {name} that differ, among them {paths[0]} and {paths[1]}. "
+                "Leave only the one that counts."
+            )
+    return {name: found[name][0] for name in names if name in found}
+
+
+def require_folder(source: Path) -> None:
+    """Raises DatasetError when source is no folder."""
+    if not source.is_dir():
+        raise DatasetError(f"{source} is no folder. Set the data set's `source` to the folder that holds its files.")
+
+
+def read_table(path: Path, required: Iterable[str]) -> list[TableRow]:
+    """The rows of a CSV file separated by `;` or `,`, without those that are blank throughout.
+
+    Column names lose blanks and a footnote's `*` at their end. Raises DatasetError when the file cannot be read or a
+    required column is missing.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
+            header = [name.strip().rstrip("*").strip() for name in next(reader, [])]
+            missing = [column for column in required if column not in header]
+            if missing:
+                raise DatasetError(
+                    f"{path} has no column {', '.join(missing)}. Its columns are {', '.join(header) or 'none'}."
+                )
+            rows = []
+            for cells in reader:
+                stripped = [cell.strip() for cell in cells]
+                if any(stripped):
+                    rows.append(TableRow(path.name, reader.line_num, dict(zip(header, stripped, strict=False))))
+            return rows
+    except OSError as error:
+        raise DatasetError(
+            f"The table {path} cannot be read ({error.strerror}). Is it in the data set's folder?"
+        ) from error
+    except csv.Error as error:
+        raise DatasetError(f"{path} is not a CSV table that can be read ({error}).") from error
+
+
+def by_patient(rows: Iterable[Owned]) -> list[list[Owned]]:
+    """Rows grouped by patient: patients in order of first appearance, their rows in table order."""
+    groups: dict[str, list[Owned]] = {}
+    for row in rows:
+        groups.setdefault(row.patient_id, []).append(row)
+    return list(groups.values())
+
+
+def checked_id(row: TableRow, column: str, default: str = "") -> str:
+    """The id in a cell. RefusalError `bad_row` when it is blank, or could not be part of a key or a file name."""
+    text = row[column] or default
+    if not text or "/" in text or "\\" in text or not text.isprintable() or text in {".", ".."} or len(text) > 128:
+        raise RefusalError("bad_row", f"The {column} {text[:40]!r} in {row.place} is not usable as a name.")
+    return text
+
+
+def placeholder_id(row: TableRow, column: str) -> str:
+    """What stands for an id that `checked_id` refuses: the cell without what makes it unusable, or the line."""
+    return re.sub(r"[^\w .+-]", "_", row[column])[:128].strip(" .+-") or f"line-{row.line}"
+
+
+def checked_label(row: TableRow, column: str, values: Mapping[str, bool] | None = None) -> bool | None:
+    """The label in a cell; None when blank or without the column. RefusalError `bad_label` for any other text."""
+    text = row[column].casefold()
+    if not text:
+        return None
+    known = values if values is not None else dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
+    if text not in known:
+        raise RefusalError("bad_label", f"The {column} {row[column][:40]!r} in {row.place} is not a known label.")
+    return known[text]
+
+
+def checked_numbers(row: TableRow, column: str, count: int, reason: str = "bad_position") -> tuple[float, ...]:
+    """`count` finite numbers separated by blanks, commas or both; RefusalError otherwise."""
+    parts = row[column].replace(",", " ").split()
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
+        raise RefusalError(reason, f"The {column} {row[column][:60]!r} in {row.place} is not {count} finite numbers.")
+    return numbers

@@ -1,0 +1,179 @@
+"""Intervals by resampling patients (Efron and Tibshirani 1993, chapter 13: percentiles), never single findings.
+
+Findings of one patient resemble each other; drawing them one by one would count the same evidence several times.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from lesion_transfer.evaluation.metrics import METRICS, labels_and_probabilities, score
+from lesion_transfer.evaluation.predictions import PredictionsError
+from lesion_transfer.evaluation.weighted import weighted_metric
+
+N_DRAWS = 2000
+CONFIDENCE = 0.95
+FEW = 10
+"""With fewer findings of a class the interval is reported with a note: it is known to be too narrow there."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its percentile interval; None stands for what is not defined, and `note` says why or warns."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_positive: int
+    n_patients: int
+    n_undefined: int = 0
+    """Draws in which the metric was not defined; the interval is of the others."""
+    note: str | None = None
+
+    def to_dict(self) -> dict[str, float | int | str | None]:
+        """The fields by name, ready for JSON."""
+        return asdict(self)
+
+
+def patient_draws(patient_ids: Sequence[str] | np.ndarray, generator: np.random.Generator, n_draws: int) -> np.ndarray:
+    """How often each finding counts in each draw, int64 (n_draws, n).
+
+    As many patients as there are, drawn with replacement, all findings of a patient with them. Depends on the set of
+    patients, not on the order of the rows.
+    """
+    patients, patient_of_row = np.unique(np.asarray(patient_ids, dtype=str), return_inverse=True)
+    if len(patients) == 0:
+        raise PredictionsError("There is no labelled finding to compute an interval of.")
+    counts = generator.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), size=n_draws)
+    return counts[:, patient_of_row]
+
+
+def estimates(
+    table: pd.DataFrame,
+    draws: np.ndarray,
+    threshold: float = 0.5,
+    confidence: float = CONFIDENCE,
+    names: Sequence[str] = METRICS,
+) -> dict[str, Estimate]:
+    """Metrics of a labelled table, a finding a row, by name; `draws` (n_draws, n) comes from `patient_draws`."""
+    labels, probabilities = _one_row_a_finding(table)
+    found = {}
+    for name in names:
+        point = score(name, labels, probabilities, threshold)
+        drawn = weighted_metric(name, labels, probabilities, draws, threshold)
+        found[name] = _estimate(table, labels, point.value, point.reason, drawn, confidence)
+    return found
+
+
+def paired(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both labelled tables in the order of `before`, row i being the same finding in both.
+
+    Raises PredictionsError when they do not cover the same findings, or disagree about a label or a patient.
+    """
+    for table in (before, after):
+        _one_row_a_finding(table)
+    missing, extra = (
+        sorted(set(one["finding_key"]) - set(other["finding_key"])) for one, other in ((before, after), (after, before))
+    )
+    if missing or extra:
+        raise PredictionsError(
+            f"The two tables do not cover the same findings: {_some(missing)} only before, {_some(extra)} only after; "
+            "predict the same findings with both models."
+        )
+    aligned = after.set_index("finding_key").loc[before["finding_key"]].reset_index()
+    first = before.reset_index(drop=True)
+    for column in ("label", "patient_id"):
+        differ = np.flatnonzero(first[column].to_numpy() != aligned[column].to_numpy())
+        if len(differ):
+            raise PredictionsError(
+                f"The two tables disagree about the {column} of finding {first['finding_key'][differ[0]]} "
+                f"({len(differ)} such findings); predict with both models from the same cohort."
+            )
+    return first, aligned
+
+
+def paired_differences(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    draws: np.ndarray,
+    threshold: float = 0.5,
+    confidence: float = CONFIDENCE,
+    names: Sequence[str] = METRICS,
+) -> dict[str, Estimate]:
+    """After minus before of every metric, both computed of the same patients in each draw.
+
+    before, after: from `paired`; draws (n_draws, n) of `before["patient_id"]`. A draw in which either is not defined
+    is dropped and counted.
+    """
+    labels, first = _one_row_a_finding(before)
+    _, second = _one_row_a_finding(after)
+    found = {}
+    for name in names:
+        points = [score(name, labels, probabilities, threshold) for probabilities in (first, second)]
+        reason = next((point.reason for point in points if point.reason is not None), None)
+        value = None if reason is not None else float(points[1].value or 0) - float(points[0].value or 0)
+        drawn = [weighted_metric(name, labels, probabilities, draws, threshold) for probabilities in (first, second)]
+        found[name] = _estimate(before, labels, value, reason, drawn[1] - drawn[0], confidence)
+    return found
+
+
+def paired_difference(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    generator: np.random.Generator,
+    metric: str = "auc",
+    threshold: float = 0.5,
+    n_draws: int = N_DRAWS,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """After minus before of one metric of two labelled tables that cover the same findings, in any order."""
+    first, second = paired(before, after)
+    draws = patient_draws(first["patient_id"].to_numpy(), generator, n_draws)
+    return paired_differences(first, second, draws, threshold, confidence, [metric])[metric]
+
+
+def _one_row_a_finding(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    repeated = table["finding_key"].duplicated()
+    if repeated.any():
+        key = table["finding_key"][repeated].iloc[0]
+        raise PredictionsError(f"Finding {key} has several rows; select one replicate and one copy first.")
+    return labels_and_probabilities(table)
+
+
+def _estimate(
+    table: pd.DataFrame,
+    labels: np.ndarray,
+    value: float | None,
+    reason: str | None,
+    drawn: np.ndarray,
+    confidence: float,
+) -> Estimate:
+    n_positive, n_negative = int(labels.sum()), int((~labels).sum())
+    n_patients = int(table["patient_id"].nunique())
+    defined = drawn[~np.isnan(drawn)]
+    low = high = None
+    notes = [] if reason is None else [f"not defined: {reason}"]
+    if value is not None:
+        for n, name in ((n_positive, "positives"), (n_negative, "negatives")):
+            if n < FEW:
+                notes.append(f"too few {name} ({n} < {FEW})")
+        if n_patients < 2:
+            notes.append("no interval: one patient cannot be resampled")
+        elif len(defined) == 0:
+            notes.append("no interval: not defined in any draw")
+        else:
+            tail = (1 - confidence) / 2
+            low, high = (float(bound) for bound in np.quantile(defined, [tail, 1 - tail]))
+            if low == high:
+                # A value at its limit (such as an AUC of 1) does not vary under resampling; that is no certainty.
+                notes.append("does not vary under resampling, which does not make it certain")
+    n_undefined = int(np.isnan(drawn).sum())
+    return Estimate(value, low, high, len(labels), n_positive, n_patients, n_undefined, "; ".join(notes) or None)
+
+
+def _some(keys: list[str]) -> str:
+    shown = f" ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" if keys else ""
+    return f"{len(keys)}{shown}"

@@ -1,0 +1,126 @@
+"""Opening DICOM files that anyone may have made: what is allowed is looked up before anything large is read."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import libjpeg
+import numpy as np
+import openjpeg
+from pydicom import Dataset, dcmread, uid
+from pydicom.encaps import get_frame
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.tag import BaseTag
+
+from lesion_transfer.imaging.display import Window, display_values
+from lesion_transfer.imaging.errors import UnreadableFileError
+
+# Deflated syntaxes are absent on purpose: a file of 1 MB can expand to gigabytes before its first tag is seen.
+TRANSFER_SYNTAXES = frozenset(
+    {
+        uid.ImplicitVRLittleEndian,
+        uid.ExplicitVRLittleEndian,
+        uid.ExplicitVRBigEndian,
+        uid.RLELossless,
+        uid.JPEGBaseline8Bit,
+        uid.JPEGExtended12Bit,
+        uid.JPEGLossless,
+        uid.JPEGLosslessSV1,
+        uid.JPEGLSLossless,
+        uid.JPEGLSNearLossless,
+        uid.JPEG2000Lossless,
+        uid.JPEG2000,
+    }
+)
+_CODESTREAMS = dict.fromkeys((uid.JPEG2000Lossless, uid.JPEG2000), openjpeg.get_parameters) | dict.fromkeys(
+    (
+        uid.JPEGBaseline8Bit,
+        uid.JPEGExtended12Bit,
+        uid.JPEGLossless,
+        uid.JPEGLosslessSV1,
+        uid.JPEGLSLossless,
+        uid.JPEGLSNearLossless,
+    ),
+    libjpeg.get_parameters,
+)
+MAX_PIXELS = 2**26
+"""Of one image, rows x columns x frames x samples: sixteen times a 2048 x 2048 radiograph."""
+
+
+class NotDicomError(Exception):
+    """The file has no DICOM preamble: it is something else, not a broken DICOM file."""
+
+
+def open_dicom(path: Path, only: Sequence[BaseTag] | None = None) -> Dataset:
+    """The data set of a file in one of TRANSFER_SYNTAXES; with `only`, no more than these tags of it.
+
+    A file is read up to the last tag that is asked for: pixels and the makers' large private headers stay on the disk.
+    Raises NotDicomError for any other kind of file and UnreadableFileError for a DICOM file that cannot be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd values are judged where they are used
+            syntax = read_file_meta_info(path).get("TransferSyntaxUID")
+            if syntax not in TRANSFER_SYNTAXES:
+                name = getattr(syntax, "name", syntax) or "missing"
+                raise UnreadableFileError(f"{path}: the transfer syntax is {name}, which is not read here.")
+            if only is None:
+                return dcmread(path)
+            last = max(only)
+            with path.open("rb") as file:
+                return read_partial(file, stop_when=lambda tag, vr, length: tag > last, specific_tags=list(only))
+    except InvalidDicomError as error:
+        raise NotDicomError(str(path)) from error
+    except UnreadableFileError:
+        raise
+    except Exception as error:  # a damaged file can make the parser fail in any way
+        raise UnreadableFileError(f"{path}: the file cannot be parsed ({_short(error)}).") from error
+
+
+def check_size(dataset: Dataset, path: Path) -> None:
+    """Raises UnreadableFileError when the image is empty or larger than MAX_PIXELS."""
+    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+    pixels = rows * columns * int(dataset.get("NumberOfFrames") or 1) * int(dataset.get("SamplesPerPixel") or 1)
+    if not 0 < pixels <= MAX_PIXELS:
+        raise UnreadableFileError(f"{path}: the header declares {pixels} pixels; 1 to {MAX_PIXELS} are read.")
+
+
+def _check_codestream(dataset: Dataset, path: Path) -> None:
+    """A compressed image says its size once more; what it says there is what the decoder will fill memory with."""
+    decoder = _CODESTREAMS.get(dataset.file_meta.TransferSyntaxUID)
+    if decoder is None:
+        return
+    declared = decoder(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    size = int(declared["rows"]), int(declared["columns"])
+    if size != (int(dataset.Rows), int(dataset.Columns)):
+        raise UnreadableFileError(
+            f"{path}: the compressed image has {size[0]} x {size[1]} pixels, the header says "
+            f"{dataset.Rows} x {dataset.Columns}."
+        )
+
+
+def read_display_values(path: Path, default_window: Window | None = None) -> np.ndarray:
+    """(rows, columns) float32 in [0, 255] of a single-frame grey DICOM file; see `display_values`.
+
+    Raises UnreadableFileError, also for files that are not DICOM.
+    """
+    try:
+        dataset = open_dicom(path)
+        check_size(dataset, path)
+        _check_codestream(dataset, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return display_values(dataset, default_window)
+    except NotDicomError as error:
+        raise UnreadableFileError(f"{path}: not a DICOM file.") from error
+    except UnreadableFileError as error:
+        raise error if str(path) in str(error) else UnreadableFileError(f"{path}: {error}") from error
+    except Exception as error:  # decoders fail in as many ways as there are codecs
+        raise UnreadableFileError(f"{path}: the pixels cannot be decoded ({_short(error)}).") from error
+
+
+def _short(error: Exception) -> str:
+    """Kind and first line of an error; a decoder's message may quote pages of the file."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,0 +1,250 @@
+"""Finding DICOM images in a folder of any layout, by what their headers say and never by folder name."""
+
+import logging
+import multiprocessing
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
+
+from lesion_transfer.imaging.dicom_files import NotDicomError, check_size, open_dicom
+from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
+from lesion_transfer.imaging.geometry import SliceGeometry
+from lesion_transfer.imaging.walk import files_below
+
+logger = logging.getLogger(__name__)
+
+# Nothing that tells who the patient is beyond the PatientID that the tables use.
+_KEYWORDS = (
+    *("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
+    *("SeriesNumber", "SeriesDescription", "InstanceNumber", "Modality", "ImageType", "DiffusionBValue"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+)
+_SIEMENS_CREATOR = Tag(0x0019, 0x0010)
+_SIEMENS_B_VALUE = Tag(0x0019, 0x100C)
+_TAGS: list[BaseTag] = [Tag(tag_for_keyword(keyword) or 0) for keyword in _KEYWORDS]
+_TAGS += [_SIEMENS_CREATOR, _SIEMENS_B_VALUE]
+
+
+PARALLEL_FROM_FILES = 10_000
+"""From here on several processes read: a header takes 2 to 3 ms, and archives hold several 100,000 files."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceHeader:
+    """What is needed of one image to choose it; numbers are None where the header has none.
+
+    b_value is in s/mm2; Siemens also writes one, that of the source images, into maps computed from them (ADC).
+    geometry is None, and geometry_problem a sentence, where the header does not place the image in the patient.
+    """
+
+    file: Path
+    patient_id: str
+    study_uid: str
+    series_uid: str
+    series_number: int | None
+    series_description: str
+    sop_uid: str
+    instance_number: int | None
+    modality: str
+    image_type: tuple[str, ...]
+    rows: int
+    columns: int
+    frames: int
+    spacing_mm: tuple[float, float] | None
+    slice_thickness_mm: float | None
+    b_value: float | None
+    geometry: SliceGeometry | None
+    geometry_problem: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Images of one series, sorted by instance number."""
+
+    study_uid: str
+    series_uid: str
+    number: int | None
+    description: str
+    instances: tuple[InstanceHeader, ...]
+
+
+@dataclass(frozen=True)
+class DicomIndex:
+    """The images found, in the order of their paths, and a sentence for each DICOM file that could not be read."""
+
+    instances: tuple[InstanceHeader, ...]
+    unreadable: tuple[str, ...]
+
+    def by_patient(self) -> dict[str, list[InstanceHeader]]:
+        """PatientID (blanks around it removed, letter case ignored: see `patient_key`) to its images."""
+        patients: dict[str, list[InstanceHeader]] = {}
+        for instance in self.instances:
+            patients.setdefault(patient_key(instance.patient_id), []).append(instance)
+        return patients
+
+
+def patient_key(patient_id: str) -> str:
+    """The form in which patient ids of headers and of tables are compared."""
+    return patient_id.strip().casefold()
+
+
+def index_folder(folder: Path) -> DicomIndex:
+    """The images below `folder`, from headers alone; an image that is there twice (SOPInstanceUID) counts once."""
+    instances: dict[str, InstanceHeader] = {}
+    unreadable: list[str] = []
+    for found in _headers(list(files_below(folder))):
+        if isinstance(found, InstanceHeader):
+            instances.setdefault(found.sop_uid or str(found.file), found)
+        elif found is not None:
+            unreadable.append(found)
+    if unreadable:
+        logger.warning("%d DICOM files below %s cannot be read. The first: %s", len(unreadable), folder, unreadable[0])
+    return DicomIndex(tuple(instances.values()), tuple(unreadable))
+
+
+def _headers(paths: Sequence[Path]) -> Iterator[InstanceHeader | str | None]:
+    """In the order of paths: the header, the reason why there is none, or None for what is no DICOM image."""
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if len(paths) < PARALLEL_FROM_FILES or workers == 1:
+        yield from map(_header_or_reason, paths)
+        return
+    logger.info("Reading the headers of %d files below one folder with %d processes.", len(paths), workers)
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_header_or_reason, paths, chunksize=256)
+
+
+def _header_or_reason(path: Path) -> InstanceHeader | str | None:
+    try:
+        return read_header(path)
+    except NotDicomError:
+        return None
+    except UnreadableFileError as error:
+        return str(error)
+
+
+def read_header(path: Path) -> InstanceHeader | None:
+    """The header of an image; None for DICOM objects without pixels (reports, directories).
+
+    Raises NotDicomError or UnreadableFileError.
+    """
+    dataset = open_dicom(path, only=_TAGS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # texts that break the standard's rules are common and harmless here
+            if not dataset.get("Rows") and not dataset.get("Columns") and not _claims_pixels(dataset):
+                return None
+            check_size(dataset, path)
+            return _header(dataset, path)
+    except UnreadableFileError:
+        raise
+    except Exception as error:  # values are converted on access, and a hostile one can fail in any way
+        raise UnreadableFileError(f"{path}: the header has a value that cannot be used ({error}).") from error
+
+
+def _claims_pixels(dataset: Dataset) -> bool:
+    """Whether the file says that it is an image: then a missing size is damage, and worth telling."""
+    return "Image Storage" in UID(dataset.file_meta.get("MediaStorageSOPClassUID") or "").name
+
+
+def _header(dataset: Dataset, path: Path) -> InstanceHeader:
+    geometry, problem = None, ""
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    try:
+        geometry = SliceGeometry.from_dataset(dataset)
+    except GeometryError as error:
+        problem = f"{path}: {error}"
+    return InstanceHeader(
+        file=path,
+        patient_id=_text(dataset, "PatientID"),
+        study_uid=_text(dataset, "StudyInstanceUID"),
+        series_uid=_text(dataset, "SeriesInstanceUID"),
+        series_number=_whole(dataset.get("SeriesNumber")),
+        series_description=_text(dataset, "SeriesDescription"),
+        sop_uid=_text(dataset, "SOPInstanceUID"),
+        instance_number=_whole(dataset.get("InstanceNumber")),
+        modality=_text(dataset, "Modality"),
+        image_type=_texts(dataset.get("ImageType")),
+        rows=int(dataset.Rows),
+        columns=int(dataset.Columns),
+        frames=frames,
+        spacing_mm=geometry.spacing_mm if geometry else _spacing_mm(dataset),
+        slice_thickness_mm=_positive(dataset.get("SliceThickness")),
+        b_value=_b_value(dataset),
+        geometry=geometry,
+        geometry_problem=problem,
+    )
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    return sys.intern(str(dataset.get(keyword) or "").strip())  # most texts repeat in thousands of images
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if value is None or isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(str(part) for part in value)
+
+
+def _whole(value: Any) -> int | None:
+    return None if value in (None, "") else int(value)
+
+
+def _positive(value: Any) -> float | None:
+    number = None if value in (None, "") else float(value)
+    return number if number is not None and np.isfinite(number) and number > 0 else None
+
+
+def _spacing_mm(dataset: Dataset) -> tuple[float, float] | None:
+    value = dataset.get("PixelSpacing")
+    if value is None or isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+        return None
+    rows_mm, columns_mm = _positive(value[0]), _positive(value[1])
+    return None if rows_mm is None or columns_mm is None else (rows_mm, columns_mm)
+
+
+def _b_value(dataset: Dataset) -> float | None:
+    """The standard DiffusionBValue, else Siemens' private one: text in bytes (OB, UN) or a number (IS)."""
+    standard = dataset.get("DiffusionBValue")
+    if standard is not None:
+        return _non_negative(standard)
+    creator = dataset.get(_SIEMENS_CREATOR)
+    if creator is not None and not str(creator.value).strip().upper().startswith("SIEMENS"):
+        return None  # another maker's element of the same number
+    element = dataset.get(_SIEMENS_B_VALUE)
+    if element is None:
+        return None
+    value = element.value
+    return _non_negative(value.decode("ascii", "ignore").strip("\0 ") if isinstance(value, bytes) else value)
+
+
+def _non_negative(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) and number >= 0 else None
+
+
+def group_series(instances: Iterable[InstanceHeader]) -> list[Series]:
+    """The series that images belong to, sorted by study, number and UID."""
+    groups: dict[tuple[str, str], list[InstanceHeader]] = {}
+    for instance in instances:
+        groups.setdefault((instance.study_uid, instance.series_uid), []).append(instance)
+    series = []
+    for (study_uid, series_uid), members in groups.items():
+        members.sort(key=lambda one: (one.instance_number is None, one.instance_number or 0, str(one.file)))
+        first = members[0]
+        series.append(Series(study_uid, series_uid, first.series_number, first.series_description, tuple(members)))
+    return sorted(series, key=lambda one: (one.study_uid, -1 if one.number is None else one.number, one.series_uid))

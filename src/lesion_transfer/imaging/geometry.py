@@ -1,0 +1,123 @@
+"""Where a slice lies in the patient: pixels to millimetres and back (DICOM PS3.3 C.7.6.2.1.1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from pydicom import Dataset
+
+from lesion_transfer.imaging.errors import GeometryError
+
+Vector = tuple[float, float, float]
+
+_UNIT_TOLERANCE = 1e-2  # headers carry cosines as short decimal texts
+_PARALLEL_COSINE = 0.9998  # one degree
+
+
+@dataclass(frozen=True, slots=True)
+class SliceGeometry:
+    """A plane of pixels in LPS millimetres (x to the left, y to the back, z to the head).
+
+    position_lps_mm: the centre of the first pixel (column 0, row 0), ImagePositionPatient.
+    row_cosine, column_cosine: unit vectors in which the column index and the row index grow.
+    spacing_mm: (between rows, between columns), as PixelSpacing.
+
+    Raises GeometryError when the plane is not one: not finite, no length, or directions that are not at right angles.
+    """
+
+    position_lps_mm: Vector
+    row_cosine: Vector
+    column_cosine: Vector
+    spacing_mm: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        numbers = np.array(
+            [*self.position_lps_mm, *self.row_cosine, *self.column_cosine, *self.spacing_mm], dtype=float
+        )
+        if numbers.shape != (11,) or not np.isfinite(numbers).all():
+            raise GeometryError("The position, direction cosines or spacing of the image are not all finite numbers.")
+        if min(self.spacing_mm) <= 0:
+            raise GeometryError(f"The pixel spacing {self.spacing_mm} mm is not above 0.")
+        row, column = np.array(self.row_cosine), np.array(self.column_cosine)
+        lengths = np.linalg.norm(row), np.linalg.norm(column)
+        if max(abs(length - 1) for length in lengths) > _UNIT_TOLERANCE or abs(row @ column) > _UNIT_TOLERANCE:
+            raise GeometryError(
+                f"The direction cosines {self.row_cosine}, {self.column_cosine} are not unit vectors at right angles."
+            )
+        object.__setattr__(self, "row_cosine", _vector(row / lengths[0]))
+        object.__setattr__(self, "column_cosine", _vector(column / lengths[1]))
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset) -> Self:
+        """The geometry that a single-frame image's header gives; GeometryError when it gives none."""
+        orientation = _numbers(dataset, "ImageOrientationPatient", 6)
+        spacing = _numbers(dataset, "PixelSpacing", 2)
+        return cls(
+            position_lps_mm=_vector(_numbers(dataset, "ImagePositionPatient", 3)),
+            row_cosine=_vector(orientation[:3]),
+            column_cosine=_vector(orientation[3:]),
+            spacing_mm=(spacing[0], spacing[1]),
+        )
+
+    @property
+    def normal(self) -> np.ndarray:
+        """The unit vector (3,) across the slice: row_cosine x column_cosine."""
+        normal = np.cross(self.row_cosine, self.column_cosine)
+        return normal / np.linalg.norm(normal)
+
+    @property
+    def is_transverse(self) -> bool:
+        """Whether the normal runs more along the body axis than along any other, however oblique."""
+        return int(np.argmax(np.abs(self.normal))) == 2
+
+    def _steps_mm(self) -> np.ndarray:
+        """(3, 3): as columns the steps of one column, of one row, and of one mm along the normal."""
+        rows_mm, columns_mm = self.spacing_mm
+        return np.column_stack(
+            [np.array(self.row_cosine) * columns_mm, np.array(self.column_cosine) * rows_mm, self.normal]
+        )
+
+    def project(self, position_lps_mm: Sequence[float]) -> tuple[float, float, float]:
+        """(x, y, distance_mm) of a point: column and row, 0-based with pixel centres at whole numbers, and its
+        signed distance from the plane along the normal."""
+        offset = np.asarray(position_lps_mm, dtype=float) - self.position_lps_mm
+        x, y, distance_mm = np.linalg.solve(self._steps_mm(), offset)
+        return float(x), float(y), float(distance_mm)
+
+    def position_lps_mm_at(self, x: float, y: float, distance_mm: float = 0.0) -> Vector:
+        """The point in LPS mm at column x and row y, distance_mm along the normal; the inverse of `project`."""
+        return _vector(self.position_lps_mm + self._steps_mm() @ np.array([x, y, distance_mm]))
+
+
+def _vector(numbers: Any) -> Vector:
+    x, y, z = (float(number) for number in numbers)
+    return x, y, z
+
+
+def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
+    value = dataset.get(keyword)
+    if value is None or isinstance(value, str) or not hasattr(value, "__len__") or len(value) != count:
+        raise GeometryError(f"{keyword} is missing or has not {count} numbers.")
+    return [float(number) for number in value]
+
+
+def positions_along_normal_mm(geometries: Sequence[SliceGeometry]) -> np.ndarray:
+    """(n,) where each plane crosses the first one's normal, in mm; GeometryError when they are not parallel."""
+    if not geometries:
+        return np.empty(0)
+    normal = geometries[0].normal
+    if min(geometry.normal @ normal for geometry in geometries) < _PARALLEL_COSINE:
+        raise GeometryError("The slices are not parallel: they cannot be sorted along one normal.")
+    return np.array([geometry.position_lps_mm @ normal for geometry in geometries])
+
+
+def order_along_normal(geometries: Sequence[SliceGeometry]) -> list[int]:
+    """The indices that sort a series along its normal; slices in one place keep their order."""
+    return [int(index) for index in np.argsort(positions_along_normal_mm(geometries), kind="stable")]
+
+
+def slice_spacing_mm(geometries: Sequence[SliceGeometry]) -> float | None:
+    """The median gap between neighbouring planes, mm; None with fewer than two planes."""
+    positions_mm = np.unique(positions_along_normal_mm(geometries).round(4))
+    return float(np.median(np.diff(positions_mm))) if len(positions_mm) > 1 else None

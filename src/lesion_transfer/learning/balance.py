@@ -1,0 +1,61 @@
+"""Which rows an epoch shows, so that both classes weigh the same (thesis 5.2.1)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from lesion_transfer.learning.errors import TrainingError
+
+
+def labelled(labels: Tensor, rows: Tensor) -> Tensor:
+    """Those of `rows` whose label is known (not -1), in their order."""
+    return rows[labels[rows] >= 0]
+
+
+def epoch_rows(labels: Tensor, rows: Tensor, factor: float, generator: torch.Generator) -> Tensor:
+    """The rows (N,) of one epoch, shuffled: both classes are drawn round(factor * n_large) times.
+
+    labels: (n,) int64, 0, 1 or -1 (unknown: never drawn). rows: (m,) int64 indices into labels. Each row of a class is
+    drawn equally often; the remainder is drawn at random without replacement. With one class only, that class is drawn.
+    Raises TrainingError where no row has a label.
+    """
+    classes = [members for members in _by_class(labels, rows) if len(members)]
+    if not classes:
+        raise TrainingError("None of the training rows has a label, so there is nothing to learn from.")
+    n_draws = round(factor * max(len(members) for members in classes))
+    drawn = torch.cat([_drawn_equally(members, n_draws, generator) for members in classes])
+    return drawn[torch.randperm(len(drawn), generator=generator)]
+
+
+class UndersamplingSampler(Sampler[int]):
+    """A sampler for torch's DataLoader: as many rows of each class as the smaller class has, drawn anew each time.
+
+    The thesis tried it first and left it, for too little data remained (5.2.1).
+    """
+
+    def __init__(self, labels: Tensor, rows: Tensor, generator: torch.Generator) -> None:
+        self._classes = _by_class(labels, rows)
+        self._generator = generator
+
+    def __len__(self) -> int:
+        return 2 * min(len(members) for members in self._classes)
+
+    def __iter__(self) -> Iterator[int]:
+        n = len(self) // 2
+        parts = [members[torch.randperm(len(members), generator=self._generator)[:n]] for members in self._classes]
+        drawn = torch.cat(parts)
+        return iter(drawn[torch.randperm(len(drawn), generator=self._generator)].tolist())
+
+
+def _by_class(labels: Tensor, rows: Tensor) -> list[Tensor]:
+    """The negative and the positive rows."""
+    return [rows[labels[rows] == value] for value in (0, 1)]
+
+
+def _drawn_equally(members: Tensor, n_draws: int, generator: torch.Generator) -> Tensor:
+    """n_draws of `members`: each n_draws // len times, and as many others as are left over, each once more at most."""
+    times, remainder = divmod(n_draws, len(members))
+    once_more = torch.randperm(len(members), generator=generator)[:remainder]
+    return torch.cat([members.repeat(times), members[once_more]])

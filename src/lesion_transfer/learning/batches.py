@@ -1,0 +1,124 @@
+"""What an epoch is fed with: augmented images drawn anew, or a fixed bank of augmented copies or of their features.
+
+A source's epoch depends on seed, name and the epoch's number alone, so any epoch can be drawn again by itself.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lesion_transfer.learning.augmentation import apply_affine, sample_affine
+from lesion_transfer.learning.balance import epoch_rows
+from lesion_transfer.learning.options import AugmentationOptions
+from lesion_transfer.learning.streams import torch_generator
+
+Batch = tuple[Tensor, Tensor]
+"""Inputs (B, C, P, P) or features (B, F), and labels (B,) int64."""
+Encode = Callable[[Tensor], Tensor]
+"""Images (B, C, P, P) -> what is trained on: the images themselves or a frozen extractor's features (B, F)."""
+
+BANK_CHUNK = 256
+
+
+class BatchSource(Protocol):
+    """Where batches come from."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 1."""
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """Which rows an epoch shows, in which batches; `labels` (n,) int64, `rows` (m,) int64 indices, on the CPU."""
+
+    labels: Tensor
+    rows: Tensor
+    factor: float
+    batch_size: int
+    seed: int
+    name: str
+
+    def batches(self, epoch: int, generator: torch.Generator) -> list[Tensor]:
+        """Balanced, shuffled rows in batches of `batch_size`."""
+        return split_batches(epoch_rows(self.labels, self.rows, self.factor, generator), self.batch_size)
+
+    def generator(self, epoch: int) -> torch.Generator:
+        """The stream of everything drawn for this epoch except dropout."""
+        return torch_generator(self.seed, self.name, "epoch", str(epoch))
+
+
+def split_batches(rows: Tensor, batch_size: int) -> list[Tensor]:
+    """Rows (N,) in batches; a last batch of one joins the one before it, for one sample has no batch statistics."""
+    batches = list(rows.split(batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+class LiveAugmented:
+    """Images augmented anew for every use. `images`: (n, C, H, W) with margin, on the device of the training."""
+
+    def __init__(
+        self,
+        images: Tensor,
+        plan: EpochPlan,
+        augmentation: AugmentationOptions,
+        size: int,
+        encode: Encode | None = None,
+    ) -> None:
+        self._images, self._plan, self._augmentation, self._size = images, plan, augmentation, size
+        self._encode = encode
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 1."""
+        generator = self._plan.generator(number)
+        for rows in self._plan.batches(number, generator):
+            parameters = sample_affine(len(rows), self._augmentation, generator)
+            inputs = apply_affine(self._images[rows.to(self._images.device)], parameters, self._size)
+            if self._encode is not None:
+                inputs = self._encode(inputs)
+            yield inputs, self._plan.labels[rows].to(self._images.device)
+
+
+class Bank:
+    """A fixed bank of copies; an epoch draws (row, copy). `contents`: (m, copies, ...) for the m rows of the plan."""
+
+    def __init__(self, contents: Tensor, plan: EpochPlan) -> None:
+        self._contents, self._plan = contents, plan
+        self._place = torch.full_like(plan.labels, -1)
+        self._place[plan.rows] = torch.arange(len(plan.rows))
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 1."""
+        generator = self._plan.generator(number)
+        device = self._contents.device
+        for rows in self._plan.batches(number, generator):
+            copies = torch.randint(self._contents.shape[1], (len(rows),), generator=generator)
+            yield self._contents[self._place[rows].to(device), copies.to(device)], self._plan.labels[rows].to(device)
+
+
+def build_bank(
+    images: Tensor,
+    rows: Tensor,
+    copies: int,
+    augmentation: AugmentationOptions,
+    generator: torch.Generator,
+    size: int,
+    encode: Encode | None = None,
+) -> Tensor:
+    """(m, copies, C, size, size) augmented copies of images[rows], or (m, copies, F) features of them.
+
+    images: (n, C, H, W) with margin; rows: (m,). The parameters are drawn first, all together, so that the same bank
+    comes out as images and as features.
+    """
+    parameters = sample_affine(len(rows) * copies, augmentation, generator)
+    sources = rows.repeat_interleave(copies)
+    parts = []
+    for start in range(0, len(sources), BANK_CHUNK):
+        part = slice(start, start + BANK_CHUNK)
+        augmented = apply_affine(images[sources[part].to(images.device)], parameters[part], size)
+        parts.append(augmented if encode is None else encode(augmented))
+    return torch.cat(parts).unflatten(0, (len(rows), copies))

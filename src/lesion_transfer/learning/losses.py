@@ -1,0 +1,41 @@
+"""What a training makes small: the four losses of the thesis's table 5.1, from logits."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional
+
+from lesion_transfer.learning.options import Loss
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+"""(logits (B, 2), labels (B,) int64) -> the mean loss, a scalar."""
+
+
+def loss_function(name: Loss) -> LossFunction:
+    """The loss of this name."""
+    return _LOSSES[name]
+
+
+def _cross_entropy_on_softmax(logits: Tensor, labels: Tensor) -> Tensor:
+    # the thesis's code handed softmax outputs to CrossEntropyLoss, which takes the softmax again: never below 0.313
+    return functional.cross_entropy(functional.softmax(logits, dim=1), labels)
+
+
+def _l1(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.l1_loss(functional.softmax(logits, dim=1), _one_hot(logits, labels))
+
+
+def _mse(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.mse_loss(functional.softmax(logits, dim=1), _one_hot(logits, labels))
+
+
+def _one_hot(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+
+
+_LOSSES: dict[str, LossFunction] = {
+    "cross_entropy": functional.cross_entropy,
+    "cross_entropy_on_softmax": _cross_entropy_on_softmax,
+    "l1": _l1,
+    "mse": _mse,
+}

@@ -1,0 +1,31 @@
+"""Which epoch's model is kept (thesis 5.2.3)."""
+
+import math
+
+from lesion_transfer.learning.options import OptimizedMetric
+
+_PAIRS: dict[str, tuple[str, ...]] = {
+    "auc_and_balanced_accuracy": ("auc", "balanced_accuracy"),
+    "auc_and_accuracy": ("auc", "accuracy"),
+}
+
+
+class BestEpoch:
+    """The last epoch whose every watched validation score was at least that of the epoch kept before.
+
+    nan counts as worst of all. So without a labelled validation row the last epoch is kept, and with one class only the
+    other score of a pair decides.
+    """
+
+    def __init__(self, metric: OptimizedMetric) -> None:
+        self._watched = _PAIRS.get(metric, (metric,))
+        self._kept: list[float] | None = None
+        self.epoch = 0
+
+    def offer(self, epoch: int, scores: dict[str, float]) -> bool:
+        """True when this epoch is to be kept; `scores` by the names of metrics.METRICS. The first always is."""
+        values = [-math.inf if math.isnan(scores[name]) else scores[name] for name in self._watched]
+        if self._kept is not None and any(new < old for new, old in zip(values, self._kept, strict=True)):
+            return False
+        self._kept, self.epoch = values, epoch
+        return True

@@ -1,0 +1,147 @@
+"""One training of one network: epochs, scores, the best model. Reads from top to bottom."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lesion_transfer.learning.data import TrainingData as TrainingData
+from lesion_transfer.learning.errors import TrainingError
+from lesion_transfer.learning.gradients import GradientFlow, GradientRecorder
+from lesion_transfer.learning.losses import loss_function
+from lesion_transfer.learning.network import LesionNetwork, place, set_dropout
+from lesion_transfer.learning.options import AugmentationOptions, TrainingOptions
+from lesion_transfer.learning.scoring import outputs, score
+from lesion_transfer.learning.selection import BestEpoch
+from lesion_transfer.learning.streams import global_stream
+from lesion_transfer.learning.updates import Plateau, WeightUpdate
+from lesion_transfer.learning.views import DataViews
+
+Probe = Callable[[LesionNetwork], dict[str, float]]
+"""More scores of a network in training; must leave it as it is."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came out.
+
+    best_state: every tensor of the best model, contiguous, on the CPU. best_epoch: from 1. best_metrics: its row of
+    history. history: one row an epoch.
+    """
+
+    best_state: dict[str, Tensor]
+    best_epoch: int
+    best_metrics: dict[str, float]
+    history: list[dict[str, float]]
+    gradient_flow: GradientFlow
+
+
+def train(
+    network: LesionNetwork,
+    data: TrainingData,
+    options: TrainingOptions,
+    augmentation: AugmentationOptions,
+    *,
+    frozen: bool,
+    seed: int,
+    name: str,
+    patch_pixels: int = 65,
+    device: str | torch.device = "cpu",
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    probe: Probe | None = None,
+) -> TrainingResult:
+    """Trains `network` in place and returns its best epoch with everything that was measured on the way.
+
+    frozen: only the decision maker is trained, and the whole extractor is in eval mode (BatchNorm and dropout).
+    seed, name: of all random streams; `name` is usually the phase.
+    A history row has epoch, lr, lost_update_share (measured at the epoch's first batch), {train,validation}_{the 8
+    metrics} and what `probe` returns. `on_epoch` gets it after the epoch, when `network` holds that epoch's weights.
+    Same inputs, seed and number of threads: same bytes.
+
+    Raises TrainingError for a loss that is not finite (naming epoch and batch) and for data without labelled rows.
+    """
+    device = torch.device(device)
+    _prepare(network, options, frozen, device)
+    trained: nn.Module = network.decision_maker if frozen else network
+    encode = _encoder(network) if frozen else None
+    images = data.images.to(device=device, dtype=network.dtype)
+    views = DataViews(images, data, options, augmentation, seed, name, patch_pixels, encode)
+    batches, train_rows, validation_rows = views.batches(), views.train_rows(), views.validation_rows()
+
+    loss_of = loss_function(options.loss)
+    update = WeightUpdate(trained.parameters(), options.lr, options.precision)
+    plateau = Plateau(update, options.plateau_factor, options.plateau_patience)
+    recorder = GradientRecorder(trained)
+    best = BestEpoch(options.optimized_metric)
+    best_state: dict[str, Tensor] = {}
+    history: list[dict[str, float]] = []
+    # a frozen extractor gives the probe the same answer after every epoch, so it is asked once
+    constant = probe(network) if probe is not None and frozen else {}
+
+    for epoch in range(1, options.epochs + 1):
+        row: dict[str, float] = {"epoch": epoch, "lr": update.lr}
+        _training_mode(network, frozen)
+        with global_stream(device, seed, name, "dropout", str(epoch)):
+            for number, (inputs, labels) in enumerate(batches.epoch(epoch), start=1):
+                loss = loss_of(trained(inputs), labels)
+                if not math.isfinite(value := loss.item()):
+                    raise TrainingError(
+                        f"The loss of {name} is {value} in epoch {epoch}, batch {number}, at a learning rate of "
+                        f"{update.lr:g}: look for nan or huge values in the images, or lower the learning rate."
+                    )
+                update.zero_grad()
+                loss.backward()
+                recorder.record(epoch)
+                if number == 1:
+                    row["lost_update_share"] = update.measured_step()
+                else:
+                    update.step()
+
+        validation = score(trained, validation_rows, loss_of)
+        row |= _prefixed("train", score(trained, train_rows, loss_of)) | _prefixed("validation", validation)
+        row |= probe(network) if probe is not None and not frozen else constant
+        history.append(row)
+        if best.offer(epoch, validation):
+            best_state = state_copy(network)
+        plateau.step(validation["auc"])
+        if on_epoch is not None:
+            on_epoch(row)
+
+    return TrainingResult(best_state, best.epoch, history[best.epoch - 1], history, recorder.result())
+
+
+def state_copy(network: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer as it is now, on the CPU, contiguous."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def _prepare(network: LesionNetwork, options: TrainingOptions, frozen: bool, device: torch.device) -> None:
+    place(network, device, torch.float64 if options.precision == "float64" else torch.float32)
+    set_dropout(network, options.dropout)
+    network.feature_extractor.requires_grad_(not frozen)
+    network.decision_maker.requires_grad_(True)
+
+
+def _training_mode(network: LesionNetwork, frozen: bool) -> None:
+    """Train mode; a frozen extractor is in eval mode whole, for requires_grad alone lets BatchNorm statistics drift."""
+    network.train()
+    if frozen:
+        network.feature_extractor.eval()
+
+
+def _encoder(network: LesionNetwork) -> Callable[[Tensor], Tensor]:
+    """The frozen extractor as a function of images (n, C, P, P) -> features (n, F), in eval mode, outside the graph."""
+
+    def encode(images: Tensor) -> Tensor:
+        return outputs(network.feature_extractor, images)
+
+    return encode
+
+
+def _prefixed(prefix: str, scores: dict[str, float]) -> dict[str, float]:
+    return {f"{prefix}_{name}": value for name, value in scores.items()}

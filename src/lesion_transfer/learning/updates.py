@@ -1,0 +1,81 @@
+"""How weights are moved: Adam in three precisions, and the plateau rule for its learning rate.
+
+At the thesis's learning rates a float32 step is often smaller than half the distance to the next float32 number and is
+lost: at 1e-8 a BatchNorm gamma of 1.0 never moves (THESIS 8). `compensated` keeps float64 masters of float32 weights
+and rounds them back after each step; `float64` does everything in float64.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+Precision = Literal["float32", "compensated", "float64"]
+
+
+class WeightUpdate:
+    """Adam over the given parameters only; buffers are never touched."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, precision: Precision) -> None:
+        self._weights = list(parameters)
+        self._moved: list[Tensor] = (
+            [weight.detach().double() for weight in self._weights]
+            if precision == "compensated"
+            else list(self._weights)
+        )
+        self._compensated = precision == "compensated"
+        self.optimizer = torch.optim.Adam(self._moved, lr=lr)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients; None rather than 0, so that a weight without a gradient is not moved."""
+        for weight in self._weights:
+            weight.grad = None
+
+    def step(self) -> None:
+        """One Adam step with the gradients that the weights hold."""
+        if self._compensated:
+            for master, weight in zip(self._moved, self._weights, strict=True):
+                master.grad = None if weight.grad is None else weight.grad.double()
+        self.optimizer.step()
+        if self._compensated:
+            with torch.no_grad():
+                for master, weight in zip(self._moved, self._weights, strict=True):
+                    weight.copy_(master)
+
+    def measured_step(self) -> float:
+        """One step; returns the share of numbers that Adam wanted to move and that rounding left where they were."""
+        before = [moved.detach().clone() for moved in self._moved]
+        self.step()
+        wanted = lost = 0
+        for old, moved in zip(before, self._moved, strict=True):
+            momentum = self.optimizer.state[moved].get("exp_avg")
+            if momentum is not None:
+                wanting = momentum != 0
+                wanted += int(wanting.sum())
+                lost += int((wanting & (old == moved)).sum())
+        return lost / wanted if wanted else 0.0
+
+
+class Plateau:
+    """ReduceLROnPlateau on validation AUC (thesis 6: factor 1/100, patience 2); a factor of 1 switches it off."""
+
+    def __init__(self, update: WeightUpdate, factor: float, patience: int) -> None:
+        # eps=0: torch's default of 1e-8 silently ignores a reduction from 1e-8
+        self._scheduler = (
+            ReduceLROnPlateau(update.optimizer, mode="max", factor=factor, patience=patience, eps=0.0, min_lr=0.0)
+            if factor < 1
+            else None
+        )
+
+    def step(self, auc: float) -> None:
+        """Takes note of an epoch's AUC; nan (one class only) says nothing about progress and is passed over."""
+        if self._scheduler is not None and not math.isnan(auc):
+            self._scheduler.step(auc)

@@ -1,0 +1,89 @@
+"""Everything that the report shows, as data; a stage fills it in, the report only lays it out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lesion_transfer.reporting.pictures import Picture
+
+QUESTION = "Does knowledge of other body parts help to classify lesions of the target?"
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """Where a data set comes from; `licence` and `citation` are text, `url` an https address or empty."""
+
+    name: str
+    kind: str
+    is_phantom: bool
+    licence: str
+    citation: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class CohortRow:
+    """Counts of one cohort: findings with a patch, and what was left out by reason."""
+
+    name: str
+    dataset: str
+    channels: tuple[str, ...]
+    n_findings: int
+    n_positive: int
+    n_negative: int
+    n_patients: int
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    subsets: Mapping[str, int] = field(default_factory=dict)
+    """Findings by subset (train, validation, test) of the first replicate."""
+
+    @property
+    def n_unlabelled(self) -> int:
+        return self.n_findings - self.n_positive - self.n_negative
+
+
+@dataclass(frozen=True)
+class PhaseRow:
+    """One phase: its settings as run, and its best epoch with the validation scores that chose it."""
+
+    name: str
+    cohort: str
+    start: str
+    """The phase whose best model it starts from; "roulette" or "random" for the first."""
+    decision_maker: str
+    """keep, reset, or the phase whose decision maker is attached."""
+    frozen: bool
+    lr: float
+    batch_size: int
+    dropout: float
+    epochs: int
+    best_epoch: int | None = None
+    validation_auc: float | None = None
+    validation_balanced_accuracy: float | None = None
+    model_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """The report. `evaluation` is the content of reports/evaluation.json; tables and pictures may be empty."""
+
+    evaluation: Mapping[str, Any]
+    phases: tuple[PhaseRow, ...]
+    cohorts: tuple[CohortRow, ...]
+    datasets: tuple[DatasetRow, ...]
+    title: str = "Lesion transfer"
+    question: str = QUESTION
+    target: str = ""
+    pipeline: Picture | None = None
+    before_after: Picture | None = None
+    phase_summary: Picture | None = None
+    global_performance: tuple[Picture, ...] = ()
+    phase_curves: Mapping[str, tuple[Picture, ...]] = field(default_factory=dict)
+    """Pictures by phase: curves, gradients."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """params.yaml as it was; nested keys are shown with dots."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Files that the numbers were computed from, with their SHA-256."""
+
+    @property
+    def phantoms(self) -> tuple[str, ...]:
+        return tuple(dataset.name for dataset in self.datasets if dataset.is_phantom)

@@ -1,0 +1,45 @@
+"""Figures as bytes: the same figure gives the same bytes, without time stamps or version strings."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from matplotlib.figure import Figure
+
+from lesion_transfer.files import replacing
+from lesion_transfer.reporting.style import styled
+
+DPI = 144
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image for the report: its bytes, what it shows (for who cannot see it), and a caption."""
+
+    data: bytes
+    alt: str
+    caption: str
+    media_type: Literal["image/png", "image/svg+xml"] = "image/png"
+
+
+@styled
+def to_png_bytes(figure: Figure) -> bytes:
+    """The figure as PNG at 144 dots an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@styled
+def to_svg_text(figure: Figure) -> str:
+    """The figure as SVG; text becomes outlines, so that it looks the same without our fonts."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Writes the figure as PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(to_png_bytes(figure))

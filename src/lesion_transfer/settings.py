@@ -1,0 +1,179 @@
+"""params.yaml as typed, frozen objects; anything wrong in it is one sentence that names the key."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional, Self
+
+from pydantic import Field, StringConstraints, ValidationError, create_model, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from lesion_transfer.cohorts.options import CohortOptions, SplitOptions
+from lesion_transfer.datasets.options import DatasetOptions
+from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
+from lesion_transfer.options import Options
+from lesion_transfer.transfer.plan import FIRST_PHASE, KEEP, RESET, Phase, PlanError, order_phases
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+RESERVED_PHASES = {FIRST_PHASE, KEEP, RESET, "roulette", "reproduction", "challenge", "arms", "members", "evaluation"}
+HYPERPARAMETERS = tuple(TrainingOptions.model_fields)
+"""The keys that a phase inherits from the top level of params.yaml where its own entry says null."""
+
+
+class SettingsError(ValueError):
+    """params.yaml cannot be used: a sentence a fault, each with its key."""
+
+
+class PhaseEntry(Options):
+    """One entry of `transfer`, without its hyperparameters (added below, each null by default)."""
+
+    cohort: str
+    start: str
+    decision_maker: str
+    frozen: bool
+
+
+InheritingPhaseEntry: type[PhaseEntry] = create_model(
+    "InheritingPhaseEntry",
+    __base__=PhaseEntry,
+    **{  # type: ignore[call-overload]
+        name: (Optional[Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation], None)  # noqa: UP045
+        for name, field in TrainingOptions.model_fields.items()
+    },
+)
+
+
+class RouletteOptions(Options):
+    """How many random initialisations are scored on the validation rows (THESIS 6)."""
+
+    n: Annotated[int, Field(ge=1)]
+
+
+class EvaluationOptions(Options):
+    """Which two phases are compared on the test subset, and the bootstrap's draws."""
+
+    before: str
+    after: str
+    bootstrap_draws: Annotated[int, Field(ge=100)]
+
+
+class Settings(TrainingOptions):
+    """The whole of params.yaml; its top-level hyperparameters are those of ds1_full."""
+
+    seed: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=1)]
+    """CPU threads of a training: part of the settings because other threads give other last bits."""
+    device: Literal["cpu", "cuda", "auto"]
+    target: str
+    network: NetworkOptions
+    augmentation: AugmentationOptions
+    roulette: RouletteOptions
+    datasets: Annotated[dict[Name, DatasetOptions], Field(min_length=1)]
+    cohorts: Annotated[dict[Name, CohortOptions], Field(min_length=1)]
+    split: SplitOptions
+    transfer: dict[Name, InheritingPhaseEntry]  # type: ignore[valid-type]
+    evaluation: EvaluationOptions
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        _known(self.target, self.cohorts, "target", "cohort")
+        for name, cohort in self.cohorts.items():
+            _known(cohort.dataset, self.datasets, f"cohorts.{name}.dataset", "data set")
+        for name, dataset in self.datasets.items():
+            if dataset.source == "phantom" and dataset.phantom is None:
+                raise ValueError(f"datasets.{name}.phantom: its size is needed, since source is phantom")
+        channels = self.cohorts[self.target].channels
+        for name, entry in self.transfer.items():
+            if name in RESERVED_PHASES:
+                raise ValueError(f"transfer.{name}: the name is taken; call the phase otherwise")
+            _known(entry.cohort, self.cohorts, f"transfer.{name}.cohort", "cohort")
+            own = self.cohorts[entry.cohort]
+            if len(own.channels) != len(channels):
+                raise ValueError(
+                    f"transfer.{name}.cohort: {entry.cohort} has {len(own.channels)} channels, the target "
+                    f"{self.target} has {len(channels)}; one network cannot read both"
+                )
+            if own.patch_pixels != self.cohorts[self.target].patch_pixels:
+                raise ValueError(f"transfer.{name}.cohort: {entry.cohort} has another patch_pixels than the target")
+        for key in ("before", "after"):
+            phase = getattr(self.evaluation, key)
+            _known(phase, self.phases, f"evaluation.{key}", "phase")
+            if self.phases[phase].cohort != self.target:
+                raise ValueError(f"evaluation.{key}: {phase} is not trained on the target {self.target}")
+        return self
+
+    @model_validator(mode="after")
+    def _phases_form_a_plan(self) -> Self:
+        order_phases(self.phases.values())
+        return self
+
+    @cached_property
+    def phases(self) -> dict[str, Phase]:
+        """All phases by name, ds1_full first, then in the order of params.yaml."""
+        first = Phase(FIRST_PHASE, self.target, None, KEEP, False)
+        rest = (Phase(n, e.cohort, e.start, e.decision_maker, e.frozen) for n, e in self.transfer.items())
+        return {phase.name: phase for phase in (first, *rest)}
+
+    def ordered_phases(self) -> list[Phase]:
+        """The phases in the order in which they can be trained."""
+        return order_phases(self.phases.values())
+
+    def hyperparameters(self, phase: str) -> TrainingOptions:
+        """Those of one phase, with null replaced by the top level's value."""
+        inherited = {key: getattr(self, key) for key in HYPERPARAMETERS}
+        if phase != FIRST_PHASE:
+            entry = self.transfer[phase]
+            own = {key: getattr(entry, key) for key in HYPERPARAMETERS}
+            inherited |= {key: value for key, value in own.items() if value is not None}
+        return TrainingOptions(**inherited)
+
+    def dataset_of(self, cohort: str) -> str:
+        """The data set that a cohort is cut from."""
+        return self.cohorts[cohort].dataset
+
+    def is_phantom(self, cohort: str) -> bool:
+        """Whether a cohort's images were generated."""
+        return self.datasets[self.dataset_of(cohort)].source == "phantom"
+
+
+def _known(name: str, known: dict[str, Any], key: str, what: str) -> None:
+    if name not in known:
+        raise ValueError(f"{key}: there is no {what} {name!r}; there are {', '.join(known)}")
+
+
+def load_settings(path: Path) -> Settings:
+    """params.yaml as settings; raises SettingsError with a line for each fault.
+
+    ruamel reads YAML 1.2, where `1e-08` (as DVC writes it) is a number; PyYAML would make it text.
+    """
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path} does not exist; `lesion preset demo` writes one") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} holds no settings; `lesion preset demo` writes them")
+    return settings_from(content, path.name)
+
+
+def settings_from(content: dict[str, Any], origin: str = "params.yaml") -> Settings:
+    """Settings of the parsed content of a params.yaml; raises SettingsError."""
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(origin, fault) for fault in error.errors())) from None
+    except PlanError as error:
+        raise SettingsError(f"{origin}: {error}") from None
+
+
+def _sentence(origin: str, fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    if fault["type"] == "extra_forbidden":
+        return f"{origin}: {key}: no such setting; check the spelling"
+    if fault["type"] == "missing":
+        return f"{origin}: {key}: the setting is missing"
+    message = str(fault["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
+    if fault["type"] == "value_error":
+        return f"{origin}: {key}: {message}" if key else f"{origin}: {message}"
+    return f"{origin}: {key}: {message}, not {fault['input']!r}"

@@ -1,0 +1,51 @@
+"""Stage `acquire`: a data set as published -> its tables and a manifest of every file; a phantom is written first."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from lesion_transfer.datasets.phantom.write import write_phantom
+from lesion_transfer.datasets.registry import READERS
+from lesion_transfer.files import file_sha256, write_csv
+from lesion_transfer.randomness import stream_seed
+from lesion_transfer.stages.layout import Layout, StageError, entry
+from lesion_transfer.stages.progress import progress_bar
+
+
+def acquire(layout: Layout, name: str) -> None:
+    """Writes data/raw/NAME: manifest.csv (path, bytes, sha256; paths relative to the source), tables/ and images/.
+
+    The user's own files stay where they are and are never written to; images/ is then empty.
+    """
+    settings = layout.settings()
+    dataset = entry(settings.datasets, name, "data set")
+    shutil.rmtree(layout.raw(name), ignore_errors=True)
+    layout.generated(name).mkdir(parents=True)
+    if dataset.source == "phantom":
+        assert dataset.phantom is not None  # settings refuse a phantom without its size
+        seed = stream_seed(dataset.phantom.seed, "phantom", name)
+        with progress_bar(f"writing phantom {name}") as move:
+            write_phantom(
+                dataset.kind, layout.recipe(dataset.kind), layout.generated(name), dataset.phantom, seed, move
+            )
+    source = layout.source(settings, name)
+    if not source.is_dir():
+        raise StageError(
+            f"datasets.{name}.source: {source} is not a folder; give the one that holds your copy of the data set"
+        )
+    reader = READERS[dataset.kind]
+    tables = reader.published_tables(source)
+    layout.tables(name).mkdir()
+    for table in tables:
+        shutil.copyfile(table, layout.tables(name) / table.name)
+    write_csv(layout.manifest(name), _manifest(source, sorted({*tables, *reader.image_files(source)})))
+
+
+def _manifest(source: Path, files: list[Path]) -> pd.DataFrame:
+    rows = []
+    with progress_bar(f"hashing {source.name}", len(files)) as move:
+        for count, file in enumerate(files, start=1):
+            rows.append((file.relative_to(source).as_posix(), file.stat().st_size, file_sha256(file)))
+            move(count, None, "")
+    return pd.DataFrame(rows, columns=["path", "bytes", "sha256"])

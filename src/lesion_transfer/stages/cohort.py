@@ -1,0 +1,27 @@
+"""Stage `cohort`: the findings of a data set -> patches of one size with everything known of them."""
+
+import shutil
+
+import pandas as pd
+
+from lesion_transfer.cohorts.build import build_cohort
+from lesion_transfer.datasets.registry import READERS
+from lesion_transfer.stages.layout import Layout, entry, require
+from lesion_transfer.stages.progress import progress_bar
+
+
+def cohort(layout: Layout, name: str) -> None:
+    """Writes data/cohorts/NAME: images.npy, findings.csv, excluded.csv, cohort.json."""
+    settings = layout.settings()
+    options = entry(settings.cohorts, name, "cohort")
+    dataset = options.dataset
+    manifest = pd.read_csv(require(layout.manifest(dataset), f"lesion acquire {dataset}"), dtype=str)
+    source = layout.source(settings, dataset)
+    require(source, f"lesion acquire {dataset}")
+    hashes = {str(source / path): sha256 for path, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)}
+    findings = READERS[settings.datasets[dataset].kind].read_findings(
+        source, layout.tables(dataset), options.channels, options.slice_rule
+    )
+    shutil.rmtree(layout.cohort(name), ignore_errors=True)
+    with progress_bar(f"cutting {name}") as move:
+        build_cohort(findings, options, layout.cohort(name), hashes, lambda n: move(n, None, "findings"), source)

@@ -1,0 +1,86 @@
+"""Stage `evaluate`: before against after on the untouched test subset, and the curves of the whole pipeline."""
+
+from typing import Any
+
+import pandas as pd
+
+from lesion_transfer.evaluation.compare import compare
+from lesion_transfer.evaluation.predictions import read_predictions, select
+from lesion_transfer.files import write_csv, write_json
+from lesion_transfer.randomness import named_generator
+from lesion_transfer.reporting.before_after import before_after_figure
+from lesion_transfer.reporting.global_performance import global_performance_figure
+from lesion_transfer.reporting.pictures import to_png_bytes
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.layout import Layout, StageError, require
+from lesion_transfer.tracking import tracked_run
+from lesion_transfer.transfer.plan import FIRST_PHASE, ancestors
+
+GLOBAL_METRICS = ("auc", "accuracy", "loss")
+
+
+def evaluate(layout: Layout) -> None:
+    """Writes reports/evaluation.json and reports/curves.csv."""
+    settings = layout.settings()
+    asked = settings.evaluation
+    tables = {}
+    for key, phase in (("before", asked.before), ("after", asked.after)):
+        path = require(layout.model(phase) / "predictions.csv", f"lesion transfer {phase}")
+        tables[key] = select(read_predictions(path), subset="test", replicate=0, copy=0)
+        if tables[key].empty:
+            raise StageError(f"{path} has no row of the test subset; run the phase again")
+    generator = named_generator(settings.seed, "evaluate", "bootstrap")
+    content = compare(tables["before"], tables["after"], generator, n_draws=asked.bootstrap_draws)
+    content["before"]["phase"], content["after"]["phase"] = asked.before, asked.after
+    content["subset"] = "test"
+    content["phantom"] = settings.is_phantom(settings.target)
+    write_json(layout.evaluation, content)
+    histories = pipeline_histories(layout, settings)
+    write_csv(layout.curves, curves(histories))
+    params = {"before": asked.before, "after": asked.after, "bootstrap_draws": asked.bootstrap_draws}
+    with tracked_run("evaluate", stage="evaluate", params=params, tags={"lesion.verdict": content["verdict"]}) as run:
+        run.log_metrics(_flat(content))
+        run.log_bytes("figures/before_after.png", to_png_bytes(before_after_figure(content)))
+        frozen = [name for name in histories if settings.phases[name].frozen]
+        for metric in GLOBAL_METRICS:
+            figure = global_performance_figure(histories, metric, frozen)
+            run.log_bytes(f"figures/global_{metric}.png", to_png_bytes(figure))
+
+
+def pipeline_histories(layout: Layout, settings: Settings) -> dict[str, pd.DataFrame]:
+    """history.csv of the evaluated phase and of all that it descends from, in the order of training."""
+    last = settings.evaluation.after
+    names = [*reversed(ancestors(last, settings.phases)), last]
+    return {
+        name: pd.read_csv(require(layout.model(name) / "history.csv", f"lesion transfer {name}")) for name in names
+    }
+
+
+def curves(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """All epochs of all phases in one table: phase, global_epoch, and the columns of history.csv.
+
+    ds1_full trains on the target with its own decision maker, so its target_* columns are its own scores.
+    """
+    tables, before = [], 0
+    for phase, history in histories.items():
+        table = history.copy()
+        if phase == FIRST_PHASE:
+            own = {name: f"target_{name}" for name in table if str(name).startswith(("train_", "validation_"))}
+            table = pd.concat([table, table[list(own)].rename(columns=own)], axis=1)
+        table.insert(0, "global_epoch", table["epoch"] + before)
+        table.insert(0, "phase", phase)
+        before += int(history["epoch"].max())
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _flat(content: dict[str, Any]) -> dict[str, float]:
+    """before_auc, after_auc_low, difference_auc_high and the like; undefined ones are left out."""
+    return {
+        f"{side}_{metric}{'' if part == 'value' else '_' + part}": estimate[part]
+        for side in ("before", "after", "difference")
+        for metric, estimate in content[side].items()
+        if isinstance(estimate, dict)
+        for part in ("value", "low", "high")
+        if estimate.get(part) is not None
+    }

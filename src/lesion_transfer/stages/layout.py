@@ -1,0 +1,123 @@
+"""Where everything lies: the only place that spells the paths of INTERFACES."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lesion_transfer.errors import LesionError
+from lesion_transfer.settings import Settings, load_settings
+
+
+T = TypeVar("T")
+
+
+class StageError(LesionError):
+    """A stage cannot run: a sentence that says what is missing and which command makes it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one checkout."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def settings_checked(self) -> Path:
+        return self.root / "data" / "settings_checked.txt"
+
+    def recipe(self, kind: str) -> Path:
+        """The phantom recipe of a kind of data set."""
+        return self.root / "phantom" / f"{kind}.yaml"
+
+    def raw(self, dataset: str) -> Path:
+        return self.root / "data" / "raw" / dataset
+
+    def manifest(self, dataset: str) -> Path:
+        return self.raw(dataset) / "manifest.csv"
+
+    def tables(self, dataset: str) -> Path:
+        return self.raw(dataset) / "tables"
+
+    def generated(self, dataset: str) -> Path:
+        """The phantom's own files; an empty folder where the source is the user's."""
+        return self.raw(dataset) / "images"
+
+    def source(self, settings: Settings, dataset: str) -> Path:
+        """The folder that holds the images: generated, or the user's own copy."""
+        source = settings.datasets[dataset].source
+        return self.generated(dataset) if source == "phantom" else (self.root / source).absolute()
+
+    def cohort(self, cohort: str) -> Path:
+        return self.root / "data" / "cohorts" / cohort
+
+    def split(self, dataset: str) -> Path:
+        return self.root / "data" / "splits" / f"{dataset}.csv"
+
+    def assigned(self, cohort: str) -> Path:
+        return self.root / "data" / "assigned" / f"{cohort}.csv"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def model(self, phase: str) -> Path:
+        return self.models / phase
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def metrics(self, phase: str) -> Path:
+        return self.reports / f"{phase}.json"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.reports / "evaluation.json"
+
+    @property
+    def curves(self) -> Path:
+        return self.reports / "curves.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.reports / "report.html"
+
+    def settings(self) -> Settings:
+        """params.yaml, checked as a whole."""
+        return load_settings(self.params)
+
+
+def find_layout(start: Path | None = None) -> Layout:
+    """The checkout around `start` (default: here); StageError where no folder above holds a dvc.yaml."""
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file():
+            return Layout(folder)
+    raise StageError(f"{here} is not inside a project: no folder above it holds a dvc.yaml. Change into your clone.")
+
+
+def entry(entries: Mapping[str, T], name: str, what: str) -> T:
+    """The entry `name` of a section of params.yaml; StageError that lists the names there are."""
+    try:
+        return entries[name]
+    except KeyError:
+        raise StageError(f"there is no {what} {name!r} in params.yaml; there are {', '.join(entries)}") from None
+
+
+def require(path: Path, made_by: str) -> Path:
+    """`path` when it exists; StageError with the command that makes it otherwise."""
+    if not path.exists():
+        raise StageError(f"{path} is missing; `dvc repro` or `{made_by}` makes it, `dvc pull` fetches it.")
+    return path
+
+
+def read_json(path: Path, made_by: str) -> dict[str, Any]:
+    """A JSON object that an earlier stage wrote."""
+    content: dict[str, Any] = json.loads(require(path, made_by).read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,23 @@
+"""Stage `split`: the patients of a data set -> train, validation, test and folds, once for all its cohorts."""
+
+import pandas as pd
+
+from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.cohorts.splits import assign_patients
+from lesion_transfer.files import write_csv
+from lesion_transfer.stages.layout import Layout, StageError, entry, require
+
+SPLIT_COLUMNS = ["finding_key", "patient_id", "label", "group", "image_sha256"]
+
+
+def split(layout: Layout, dataset: str) -> None:
+    """Writes data/splits/DATASET.csv from the findings of every cohort of the data set."""
+    settings = layout.settings()
+    entry(settings.datasets, dataset, "data set")
+    names = [name for name, options in settings.cohorts.items() if options.dataset == dataset]
+    if not names:
+        raise StageError(f"no cohort of params.yaml is cut from {dataset}; add one, or remove datasets.{dataset}")
+    cohorts = [load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in names]
+    findings = pd.concat([cohort.findings[SPLIT_COLUMNS] for cohort in cohorts], ignore_index=True)
+    has_test = dataset == settings.dataset_of(settings.target)
+    write_csv(layout.split(dataset), assign_patients(findings, settings.split, has_test, settings.seed))

@@ -1,0 +1,70 @@
+"""A cohort and its assigned rows -> what a training reads: z-scored tensors with training and validation rows."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from lesion_transfer.cohorts.cohort import Cohort, load_cohort
+from lesion_transfer.cohorts.normalise import ZScore, fit_zscore
+from lesion_transfer.files import file_sha256
+from lesion_transfer.learning.augmentation import required_margin
+from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.layout import Layout, StageError, require
+
+
+@dataclass(frozen=True)
+class LoadedCohort:
+    """A cohort ready to train: `assigned` has a row an image (subset, fold), `data` the tensors in the same order."""
+
+    cohort: Cohort
+    assigned: pd.DataFrame
+    zscore: ZScore
+    data: TrainingData
+    sha256: str
+    """Of images.npy."""
+
+    def rows(self, subset: str) -> torch.Tensor:
+        """Row numbers (int64) of a subset."""
+        return rows_of(self.assigned, subset)
+
+
+def rows_of(assigned: pd.DataFrame, subset: str) -> torch.Tensor:
+    """Row numbers (int64) of the rows of a subset."""
+    return torch.from_numpy((assigned["subset"] == subset).to_numpy().nonzero()[0])
+
+
+def read_assigned(layout: Layout, name: str, replicate: int = 0) -> pd.DataFrame:
+    """data/assigned/COHORT.csv of one replicate: a row an image, in the order of the cohort's images."""
+    path = require(layout.assigned(name), f"lesion assign {name}")
+    assigned = pd.read_csv(path, dtype={"finding_key": str, "patient_id": str})
+    return assigned[assigned["replicate"] == replicate].reset_index(drop=True)
+
+
+def load_training_data(layout: Layout, settings: Settings, name: str, replicate: int = 0) -> LoadedCohort:
+    """The cohort `name` of one replicate, normalised with statistics of its training rows.
+
+    Raises StageError where files are missing, disagree, or the stored margin is too small for the augmentation.
+    """
+    options = settings.cohorts[name]
+    cohort = load_cohort(require(layout.cohort(name), f"lesion cohort {name}"))
+    assigned = read_assigned(layout, name, replicate)
+    if list(assigned["finding_key"]) != list(cohort.findings["finding_key"]):
+        raise StageError(f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign {name}`")
+    needed = required_margin(settings.augmentation, cohort.patch_pixels)
+    if needed > cohort.margin_pixels:
+        raise StageError(
+            f"cohorts.{name}.margin_pixels is {cohort.margin_pixels}, but the augmentation turns and shifts patches "
+            f"by up to {needed} pixels; raise margin_pixels or narrow the augmentation"
+        )
+    train_rows = rows_of(assigned, "train")
+    zscore = fit_zscore(cohort, train_rows.numpy(), options)
+    labels = cohort.findings["label"].map({True: 1, False: 0}).fillna(-1).astype("int64")
+    data = TrainingData(
+        images=torch.from_numpy(zscore.apply(cohort)),
+        labels=torch.from_numpy(labels.to_numpy()),
+        train_rows=train_rows,
+        validation_rows=rows_of(assigned, "validation"),
+    )
+    return LoadedCohort(cohort, assigned, zscore, data, file_sha256(cohort.folder / "images.npy"))

@@ -1,0 +1,231 @@
+"""The bridge between DVC and MLflow: one run a stage or phase, in a store that every worker finds.
+
+history.csv is the truth, MLflow its mirror: nothing here decides a byte that a later stage depends on.
+"""
+
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import psutil
+from filelock import FileLock
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
+from mlflow.tracking import MlflowClient
+from mlflow.utils.time import get_current_time_millis
+
+EXPERIMENT = "lesion-transfer"
+MODEL_TAG = "lesion.model_sha256"
+METRICS_A_BATCH = 900  # the server refuses batches of more than 1,000 metrics
+log = logging.getLogger(__name__)
+
+
+class TrackingError(Exception):
+    """The MLflow store cannot be used: a sentence that says which and why."""
+
+
+def project_root() -> Path:
+    """The repository that keeps the store: DVC_ROOT (in queue runs the parent repository), else git's top level."""
+    if dvc_root := os.environ.get("DVC_ROOT"):
+        return Path(dvc_root)
+    found = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False)
+    return Path(found.stdout.strip()) if found.returncode == 0 else Path.cwd()
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI, else an absolute sqlite store in the repository."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+
+
+def open_store() -> tuple[MlflowClient, str]:
+    """A client and the experiment's id; a store that does not exist yet is made once, under a file lock.
+
+    Processes that race on a fresh sqlite file leave it broken for good, hence the lock.
+    """
+    root = project_root()
+    uri = tracking_uri(root)
+    (root / ".lesion").mkdir(exist_ok=True)
+    with FileLock(root / ".lesion" / "mlflow.lock"):
+        mlflow.set_tracking_uri(uri)
+        client = MlflowClient(tracking_uri=uri)
+        try:
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is not None:
+                return client, experiment.experiment_id
+            artifacts = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+            return client, client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        except mlflow.MlflowException as error:
+            raise TrackingError(f"the MLflow store {uri} cannot be used: {error}") from error
+
+
+def pipeline_id() -> str:
+    """One value for all stages of one execution: the experiment's name, else the dvc process that started us."""
+    if name := os.environ.get("DVC_EXP_NAME"):
+        return name
+    for process in psutil.Process().parents():
+        try:
+            if any(Path(part).name == "dvc" for part in process.cmdline()[:2]):
+                return f"repro-{process.create_time():.0f}-{process.pid}"
+        except psutil.Error:
+            continue
+    return f"single-{psutil.Process().create_time():.0f}-{os.getpid()}"
+
+
+def canonical(value: object) -> str:
+    """The one spelling of a parameter's value: 1e-8, 1e-08 and 0.00000001 are the same text."""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested settings as dotted keys, spelled as in params.yaml."""
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """An open MLflow run; every call writes at once."""
+
+    client: MlflowClient
+    run_id: str
+    experiment_id: str
+
+    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Finite values only (an undefined AUC of one epoch leaves a gap, infinity would be stored as 1.8e308)."""
+        now = get_current_time_millis()
+        metrics = [Metric(key, float(v), now, step) for key, v in values.items() if math.isfinite(v)]
+        for start in range(0, len(metrics), METRICS_A_BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_A_BATCH])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags, in one call."""
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def log_bytes(self, artifact: str, content: bytes) -> None:
+        """Stores `content` as the artifact `folder/name`."""
+        folder, _, name = artifact.rpartition("/")
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / name
+            path.write_bytes(content)
+            self.client.log_artifact(self.run_id, str(path), folder or None)
+
+    def log_folder(self, folder: Path, artifact: str) -> None:
+        """Stores every file of `folder` below the artifact folder."""
+        self.client.log_artifacts(self.run_id, str(folder), artifact)
+
+    def log_table(self, table: pd.DataFrame, *, name: str, source: str, digest: str, context: str) -> None:
+        """Records a table as a data set of the run, with its hash."""
+        described = mlflow.data.from_pandas(table, source=source, name=name, digest=digest[:36]).to_dict()
+        dataset = DatasetInput(Dataset(**described), [InputTag("mlflow.data.context", context)])
+        self.client.log_inputs(self.run_id, [dataset])
+
+    def find_model(self, model_sha256: str) -> str | None:
+        """The latest finished run of this experiment that made the model with this hash, or None."""
+        query = f"tags.`{MODEL_TAG}` = '{model_sha256}' and attributes.status = 'FINISHED'"
+        runs = self.client.search_runs([self.experiment_id], query, max_results=1, order_by=["start_time DESC"])
+        return runs[0].info.run_id if runs else None
+
+
+@contextmanager
+def tracked_run(name: str, *, stage: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+    """An MLflow run for the block: FINISHED when it ends, FAILED when it raises or is terminated, KILLED on Ctrl-C."""
+    client, experiment_id = open_store()
+    joined = {
+        "mlflow.runName": name,
+        "mlflow.source.name": stage,
+        "dvc.stage": stage,
+        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
+        "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV") or _head(),
+        "lesion.pipeline": pipeline_id(),
+        **({"mlflow.parentRunId": parent} if (parent := _parent(client)) else {}),
+        **tags,
+    }
+    run = client.create_run(experiment_id, run_name=name, tags=joined)
+    run_id = run.info.run_id
+    listed = [Param(key, canonical(value)) for key, value in flatten(params).items()]
+    for start in range(0, len(listed), 100):
+        client.log_batch(run_id, params=listed[start : start + 100])
+    status = RunStatus.FAILED
+    try:
+        with _terminable():
+            yield TrackedRun(client, run_id, experiment_id)
+        status = RunStatus.FINISHED
+    except KeyboardInterrupt:
+        status = RunStatus.KILLED
+        raise
+    finally:
+        client.set_terminated(run_id, RunStatus.to_string(status))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Turns SIGTERM into an exception, so that a run that is stopped from outside is closed as FAILED."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _parent(client: MlflowClient) -> str | None:
+    """The run that `mlflow run` opened for the whole pipeline, if it is in this store: stages are its children.
+
+    MLFLOW_RUN_ID is inherited by every stage; resuming it would make seven phases overwrite one another.
+    """
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return None
+    try:
+        return str(client.get_run(run_id).info.run_id)
+    except mlflow.MlflowException:
+        log.warning("the parent run %s is not in this MLflow store; the run stands alone", run_id)
+        return None
+
+
+def _head() -> str:
+    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def list_runs(names: Sequence[str] = ()) -> pd.DataFrame:
+    """The runs of the experiment, newest first: name, status, pipeline, model hash, lr, last validation AUC."""
+    client, experiment_id = open_store()
+    runs = client.search_runs([experiment_id], order_by=["start_time DESC"], max_results=1000)
+    rows = [
+        {
+            "run_id": run.info.run_id,
+            "name": run.info.run_name,
+            "status": run.info.status,
+            "pipeline": run.data.tags.get("lesion.pipeline", ""),
+            "lr": run.data.params.get("lr", ""),
+            "best_validation_auc": run.data.metrics.get("best_validation_auc"),
+            "model_sha256": run.data.tags.get(MODEL_TAG, ""),
+        }
+        for run in runs
+        if not names or run.info.run_name in names
+    ]
+    columns = ["run_id", "name", "status", "pipeline", "lr", "best_validation_auc", "model_sha256"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,80 @@
+"""What every test may use: the real data where there is some, and a maker of small DICOM files."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data (LESION_REAL_DATA, else ../shared/data beside the repository); skips without it."""
+    named = os.environ.get("LESION_REAL_DATA")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; name its folder in LESION_REAL_DATA")
+    return folder
+
+
+def dicom_dataset(pixels: np.ndarray | None = None, *, b_value: bytes | None = None, **tags: Any) -> Dataset:
+    """A transverse MR image of (rows, columns) pixels, 2 mm wide, 12 of 16 bits; `tags` replace or (None) remove."""
+    pixels = np.zeros((6, 5), np.uint16) if pixels is None else pixels
+    bits = pixels.dtype.itemsize * 8
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    values = {
+        "SOPClassUID": MRImageStorage,
+        "SOPInstanceUID": generate_uid(),
+        "PatientID": "P1",
+        "Modality": "MR",
+        "StudyInstanceUID": "1.2.3",
+        "SeriesInstanceUID": "1.2.3.4",
+        "SeriesNumber": 4,
+        "SeriesDescription": "t2_tse_tra",
+        "InstanceNumber": 1,
+        "ImagePositionPatient": [0.0, 0.0, 0.0],
+        "ImageOrientationPatient": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+        "PixelSpacing": [2.0, 2.0],
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": bits,
+        "BitsStored": 12 if bits == 16 else bits,
+        "HighBit": 11 if bits == 16 else bits - 1,
+        "PixelRepresentation": int(pixels.dtype.kind == "i"),
+        **tags,
+    }
+    for keyword, value in values.items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    if b_value is not None:
+        dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0C, "OB", b_value)
+    dataset.PixelData = pixels.tobytes()
+    dataset["PixelData"].VR = "OW"
+    return dataset
+
+
+@pytest.fixture
+def make_dicom() -> Callable[..., Dataset]:
+    """`dicom_dataset`: a DICOM image in memory."""
+    return dicom_dataset
+
+
+@pytest.fixture
+def write_dicom() -> Callable[..., Path]:
+    """write_dicom(path, pixels=None, **tags): writes a DICOM image and returns its path."""
+
+    def write(path: Path, pixels: np.ndarray | None = None, **tags: Any) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dicom_dataset(pixels, **tags).save_as(path, enforce_file_format=True)
+        return path
+
+    return write

@@ -1,0 +1,145 @@
+"""Brain images with either table."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lesion_transfer.datasets import brain
+from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding
+
+GROUND_TRUTH = """file,label,x,y,keep,patient_group
+yes/Y1.jpg,True,3,2,True,
+no/no 1.png,False,5,4,True,P7
+no/N1.JPG,False,5,4,True,
+yes/Y2.jpg,True,1,1,False,
+no/no 2.png,False,0,0,True,P7
+yes/gone.jpg,True,1,1,True,
+../outside.png,True,1,1,True,
+yes/Y3.jpg,True,300,1,True,
+yes/Y4.jpg,True,,1,True,
+yes/torn.jpg,True,1,1,True,
+yes/Y5.jpg,maybe,1,1,True,
+"""
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source"
+    for number, name in enumerate(
+        [
+            "yes/Y1.jpg",
+            "yes/Y2.jpg",
+            "yes/Y3.jpg",
+            "yes/Y4.jpg",
+            "yes/Y5.jpg",
+            "no/no 1.png",
+            "no/no 2.png",
+            "no/N1.JPG",
+        ]
+    ):
+        path = folder / "brain_tumor_dataset" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 10), 10 * number, np.uint8)).save(path)
+    (folder / "brain_tumor_dataset" / "yes" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    Image.fromarray(np.zeros((8, 10), np.uint8)).save(tmp_path / "outside.png")
+    (folder / "ground_truth.csv").write_text(GROUND_TRUTH)
+    return folder
+
+
+def read(source, channels=("grey",)):
+    return list(brain.read_findings(source, source, channels, "world"))
+
+
+def test_rows_become_findings_or_reasons(source):
+    found = {one.finding_key: one for one in read(source)}
+    labels = {key: one.label for key, one in found.items() if isinstance(one, Finding)}
+    assert labels == {"yes-Y1/1/1": True, "P7/1/1": False, "P7/1/2": False, "no-N1/1/1": False}
+    assert {one.patient_id: one.reason for one in found.values() if isinstance(one, Exclusion)} == {
+        "yes-Y2": "not_kept",
+        "yes-gone": "not_in_source",
+        "outside": "bad_path",
+        "yes-Y3": "outside_volume",
+        "yes-Y4": "bad_position",
+        "yes-torn": "unreadable_file",
+        "yes-Y5": "bad_label",
+    }
+
+
+def test_images_of_a_group_are_one_patient_and_stay_together(source):
+    found = [one for one in read(source) if isinstance(one, Finding)]
+    assert [(one.patient_id, one.group) for one in found] == [("yes-Y1", ""), ("P7", "P7"), ("P7", "P7"), ("no-N1", "")]
+    grey = found[1].slices["grey"]
+    assert grey.file.name == "no 1.png"
+    assert grey.centre_xy == (5, 4)
+    assert grey.spacing_mm is None
+    assert grey.pixels.shape == (8, 10)
+    assert (grey.pixels == 50).all()
+
+
+def test_the_thesis_table_names_images_by_stem(source):
+    (source / "ground_truth.csv").unlink()
+    (source / "brains.csv").write_text(
+        "PatientID,Nodule Center Position,fid,Diagnosis\n"
+        'Y1,"3, 2",1,True\n'
+        'no 1,"5,4",1,False\n'
+        'no 9,"5,4",1,False\n'
+        "Y2,3 x,1,True\n"
+    )
+    assert [path.name for path in brain.published_tables(source)] == ["brains.csv"]
+    found = read(source)
+    assert [one.finding_key for one in found] == ["Y1/1/1", "no 1/1/1", "no 9/1/1", "Y2/1/1"]
+    assert found[0].slices["grey"].centre_xy == (3, 2)
+    assert found[1].label is False
+    assert [one.reason for one in found[2:]] == ["not_in_source", "bad_position"]
+
+
+def test_names_that_fit_two_images_need_their_folder(source):
+    for folder in ("yes", "no", "more"):
+        path = source / folder / "same.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((8, 10), np.uint8)).save(path)
+    (source / "ground_truth.csv").write_text("file,label,x,y\nsame.png,True,1,1\nno/same.png,False,1,1\n")
+    ambiguous, named = read(source)
+    assert ambiguous.reason == "ambiguous_file"
+    assert named.slices["grey"].file == source / "no" / "same.png"
+    (source / "ground_truth.csv").unlink()
+    (source / "t.csv").write_text('PatientID,Nodule Center Position,fid,Diagnosis\nsame,"1,1",1,True\n')
+    assert read(source)[0].slices["grey"].file == source / "yes" / "same.png"
+
+
+def test_image_files_are_sorted_and_only_images(source):
+    names = [path.name for path in brain.image_files(source)]
+    assert names == [
+        "N1.JPG",
+        "no 1.png",
+        "no 2.png",
+        "Y1.jpg",
+        "Y2.jpg",
+        "Y3.jpg",
+        "Y4.jpg",
+        "Y5.jpg",
+        "torn.jpg",
+    ]
+
+
+def test_without_a_table_the_columns_are_named(source):
+    (source / "ground_truth.csv").unlink()
+    with pytest.raises(DatasetError, match="Nodule Center Position"):
+        brain.published_tables(source)
+
+
+def test_the_only_channel_is_grey(source):
+    with pytest.raises(DatasetError, match="one channel, grey"):
+        read(source, ["t2"])
+
+
+@pytest.mark.real
+def test_real_images(real_data):
+    found = read(real_data / "brain")
+    findings = [one for one in found if isinstance(one, Finding)]
+    assert len(found) == 250
+    assert {one.reason for one in found if isinstance(one, Exclusion)} == {"not_kept"}
+    assert sum(one.label for one in findings) == 149
+    assert len(findings) == 245
+    assert len({one.finding_key for one in found}) == 250
+    assert all(one.slices["grey"].pixels.max() > 0 for one in findings)

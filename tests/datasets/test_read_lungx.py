@@ -1,0 +1,139 @@
+"""LUNGx from small CT series and tables as published."""
+
+import numpy as np
+import pytest
+
+from lesion_transfer.datasets import lungx
+from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding
+
+CALIBRATION, TEST = lungx.TABLES
+CALIBRATION_TEXT = """Scan Number;Nodule Center x,y Position*;Nodule Center Image;Diagnosis
+CT-Training-lc001;4,6;2;malignant
+CT-Training-be001;1,1;1;benign
+;;;
+"*specified in pixels, where position (1,1) corresponds to the upper-leftmost pixel";;;
+;;;
+All images are in DICOM format with a matrix size of 512x512 pixels.;;;
+"""
+TEST_TEXT = """Scan Number;Nodule Number;Nodule Center x,y Position*;Nodule Center Image;Final Diagnosis
+LUNGx-CT001;1;5, 3;1;Benign nodule
+LUNGx-CT002;1;5, 3;3;Primary lung cancer\x20
+LUNGx-CT001;2;2, 2;3;Suspicious malignant nodule
+LUNGx-CT001;3;9, 3;1;Benign nodule
+LUNGx-CT001;4;five;1;Benign nodule
+LUNGx-CT001;5;5, 3;99;Benign nodule
+LUNGx-CT001;6;5, 3;2;benign?
+LUNGx-CT777;1;5, 3;2;Benign nodule
+;;;;
+All images are in DICOM format with a matrix size of 512x512 pixels.;;;;
+"""
+
+
+@pytest.fixture
+def source(tmp_path, write_dicom):
+    for patient in ("CT-Training-LC001", "ct-training-be001", "LUNGx-CT001", "LUNGX-CT002"):
+        for number in (1, 2, 3):
+            write_dicom(
+                tmp_path / patient / f"{number}.dcm",
+                np.full((7, 8), 1000 + number, np.int16),
+                PatientID=patient,
+                StudyInstanceUID=f"1.{patient[-1]}",
+                SeriesInstanceUID=f"1.{patient[-1]}.2",
+                Modality="CT",
+                SeriesDescription=None,
+                InstanceNumber=number,
+                RescaleSlope=1,
+                RescaleIntercept=-1024,
+            )
+    (tmp_path / CALIBRATION).write_text(CALIBRATION_TEXT)
+    (tmp_path / TEST).write_text(TEST_TEXT)
+    return tmp_path
+
+
+def read(source, channels=("ct",)):
+    return list(lungx.read_findings(source, source, channels, "world"))
+
+
+def test_nodules_of_both_tables(source):
+    found = {one.finding_key: one for one in read(source)}
+    labels = {key: one.label for key, one in found.items() if isinstance(one, Finding)}
+    assert labels == {
+        "CT-Training-lc001/1/1": True,
+        "CT-Training-be001/1/1": False,
+        "LUNGx-CT001/1/1": False,
+        "LUNGx-CT002/1/1": True,
+    }
+    reasons = {key: one.reason for key, one in found.items() if isinstance(one, Exclusion)}
+    assert reasons == {
+        "LUNGx-CT001/2/1": "uncertain_label",
+        "LUNGx-CT001/3/1": "outside_volume",
+        "LUNGx-CT001/4/1": "bad_position",
+        "LUNGx-CT001/5/1": "missing_slice",
+        "LUNGx-CT001/6/1": "bad_label",
+        "LUNGx-CT777/1/1": "not_in_source",
+    }
+
+
+def test_patients_stay_together_in_order_of_first_appearance(source):
+    patients = [one.patient_id for one in read(source)]
+    assert list(dict.fromkeys(patients)) == [
+        "CT-Training-lc001",
+        "CT-Training-be001",
+        "LUNGx-CT001",
+        "LUNGx-CT002",
+        "LUNGx-CT777",
+    ]
+    assert patients == sorted(patients, key=list(dict.fromkeys(patients)).index)
+
+
+def test_positions_count_from_one_and_slices_by_instance_number(source):
+    nodule = next(one for one in read(source) if one.finding_key == "CT-Training-lc001/1/1")
+    ct = nodule.slices["ct"]
+    assert ct.centre_xy == (3, 5)
+    assert ct.file.name == "2.dcm"
+    assert ct.spacing_mm == (2.0, 2.0)
+    # Without a window of its own: the lung window, lower bound -600 - 750.
+    assert float(ct.pixels[0, 0]) == pytest.approx(((1002 - 1024) - (-600.5)) / 1499 * 255 + 127.5, abs=1e-3)
+
+
+def test_the_larger_series_of_a_patient_is_taken(source, write_dicom):
+    write_dicom(
+        source / "scout.dcm",
+        np.zeros((7, 8), np.int16),
+        PatientID="LUNGx-CT001",
+        Modality="CT",
+        SeriesInstanceUID="1.2.99",
+        SeriesNumber=99,
+        InstanceNumber=1,
+    )
+    nodule = next(one for one in read(source) if one.finding_key == "LUNGx-CT001/1/1")
+    assert nodule.slices["ct"].file.parent.name == "LUNGx-CT001"
+
+
+def test_one_table_is_enough_and_none_is_an_error(source):
+    (source / TEST).unlink()
+    assert [path.name for path in lungx.published_tables(source)] == [CALIBRATION]
+    assert len(read(source)) == 2
+    (source / CALIBRATION).unlink()
+    with pytest.raises(DatasetError, match="Neither"):
+        lungx.published_tables(source)
+
+
+def test_the_only_channel_is_ct(source):
+    with pytest.raises(DatasetError, match="one channel, ct"):
+        read(source, ["t2"])
+
+
+@pytest.mark.real
+def test_published_tables_have_83_nodules(real_data):
+    found = read(real_data / "lung")
+    assert len(found) == 83
+    assert {one.reason for one in found} == {"not_in_source"}
+    rows = [row for name in lungx.TABLES for row in lungx._nodule_rows(real_data / "lung" / name, lungx.KeyCounter())]
+    labels = []
+    for row in rows:
+        try:
+            labels.append(lungx._label(row.row))
+        except lungx.RefusalError as refusal:
+            labels.append(refusal.reason)
+    assert [labels.count(kind) for kind in (True, False, "uncertain_label")] == [39, 42, 2]

@@ -1,0 +1,67 @@
+"""Both classes weigh the same in an epoch, and nobody is drawn without a label."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, TensorDataset
+
+from lesion_transfer.learning.balance import UndersamplingSampler, epoch_rows, labelled
+from lesion_transfer.learning.errors import TrainingError
+from lesion_transfer.learning.streams import torch_generator
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    labels=st.lists(st.sampled_from([-1, 0, 1]), min_size=2, max_size=40).filter(lambda x: 0 in x and 1 in x),
+    factor=st.floats(1, 7),
+    seed=st.integers(0, 1000),
+)
+def test_class_counts_are_equal_and_the_factor_is_respected(labels: list[int], factor: float, seed: int) -> None:
+    tensor = torch.tensor(labels)
+    drawn = epoch_rows(tensor, torch.arange(len(labels)), factor, torch_generator(seed, "x"))
+    n_each = round(factor * max(labels.count(0), labels.count(1)))
+    for value in (0, 1):
+        times = torch.bincount(drawn, minlength=len(labels))[tensor == value]
+        assert times.sum() == n_each
+        assert times.max() - times.min() <= 1
+    assert not (tensor[drawn] == -1).any()
+
+
+def test_the_smaller_class_is_drawn_three_times_as_often_at_three_to_one() -> None:
+    labels = torch.tensor([0, 0, 0, 1, -1])
+    drawn = epoch_rows(labels, torch.arange(5), 60.0, torch_generator(0, "x"))
+    assert torch.bincount(drawn, minlength=5).tolist() == [60, 60, 60, 180, 0]
+
+
+def test_only_the_given_rows_are_drawn_and_the_order_is_the_generators() -> None:
+    labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    rows = torch.tensor([1, 2, 3])
+    first, second = (epoch_rows(labels, rows, 4.0, torch_generator(7, "x")) for _ in range(2))
+    assert set(first.tolist()) == {1, 2, 3}
+    assert torch.equal(first, second)
+    assert not torch.equal(first, epoch_rows(labels, rows, 4.0, torch_generator(8, "x")))
+    assert not torch.equal(first, first.sort().values)
+
+
+def test_one_class_alone_is_drawn_and_no_label_at_all_is_refused() -> None:
+    rows = torch.arange(2)
+    assert len(epoch_rows(torch.tensor([1, 1]), rows, 3.0, torch_generator(0, "x"))) == 6
+    with pytest.raises(TrainingError, match="None of the training rows has a label"):
+        epoch_rows(torch.tensor([-1, -1]), rows, 3.0, torch_generator(0, "x"))
+
+
+def test_labelled_keeps_the_order() -> None:
+    assert labelled(torch.tensor([0, -1, 1]), torch.tensor([2, 1, 0])).tolist() == [2, 0]
+
+
+def test_the_undersampling_sampler_gives_a_data_loader_as_many_of_each_class() -> None:
+    labels = torch.tensor([0] * 9 + [1] * 3 + [-1])
+    sampler = UndersamplingSampler(labels, torch.arange(13), torch_generator(0, "x"))
+    loader = DataLoader(TensorDataset(torch.arange(13)), batch_size=2, sampler=sampler)
+    passes = [torch.cat([batch for (batch,) in loader]) for _ in range(2)]
+    assert len(sampler) == 6
+    for drawn in passes:
+        assert labels[drawn].sum() == 3
+        assert len(drawn.unique()) == 6
+    assert set(passes[0].tolist()) != set(passes[1].tolist())

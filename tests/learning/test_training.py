@@ -1,0 +1,240 @@
+"""A training from start to end: it learns, repeats itself byte for byte, and keeps its promises about frozen parts."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from lesion_transfer.learning.checkpoint import state_sha256
+from lesion_transfer.learning.errors import TrainingError
+from lesion_transfer.learning.metrics import METRICS
+from lesion_transfer.learning.network import LesionNetwork, build_network
+from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
+from lesion_transfer.learning.streams import torch_generator
+from lesion_transfer.learning.training import TrainingData, TrainingResult, state_copy, train
+
+PATCH = 36
+AUGMENTATION = AugmentationOptions()
+NETWORK = NetworkOptions(filters=[4, 4, 4], dense=[16, 8])
+OPTIONS = TrainingOptions(
+    lr=1e-3,
+    batch_size=16,
+    dropout=0.2,
+    epochs=2,
+    augmentation_factor=2.0,
+    augmentation_mode="auto",
+    bank_copies=3,
+    loss="cross_entropy",
+    optimized_metric="auc_and_balanced_accuracy",
+    plateau_factor=0.01,
+    plateau_patience=2,
+    validation="plain",
+    precision="float32",
+)
+
+
+def blobs(n: int = 40, patch: int = PATCH, margin: int = 7) -> TrainingData:
+    """Noise with a bright dot in the centre, twice as bright in the positives, 1 positive of 4."""
+    generator = torch_generator(0, "blobs")
+    side = patch + 2 * margin
+    place = torch.arange(side) - (side - 1) / 2
+    dot = torch.exp(-(place[:, None] ** 2 + place**2) / (2 * 4.0**2))
+    labels = torch.arange(n) % 4 == 0
+    images = torch.randn(n, 1, side, side, generator=generator) + (1 + 2 * labels[:, None, None, None]) * dot
+    rows = torch.arange(n)
+    return TrainingData(images, labels.long(), rows[: n * 3 // 5], rows[n * 3 // 5 :])
+
+
+def network() -> LesionNetwork:
+    return build_network(NETWORK, 1, 0.2, torch_generator(0, "network"), PATCH)
+
+
+def run(model: LesionNetwork | None = None, data: TrainingData | None = None, **changes: Any) -> TrainingResult:
+    arguments = {"frozen": False, "seed": 0, "name": "phase", "patch_pixels": PATCH, "on_epoch": None, "probe": None}
+    arguments |= {key: changes.pop(key) for key in list(changes) if key in arguments}
+    options = OPTIONS.model_copy(update=changes)
+    return train(model or network(), data or blobs(), options, AUGMENTATION, **arguments)
+
+
+def same(result: TrainingResult, other: TrainingResult) -> bool:
+    return state_sha256(result.best_state) == state_sha256(other.best_state)
+
+
+def test_blobs_of_different_contrast_are_learnt_at_the_size_of_the_thesis() -> None:
+    model = build_network(NetworkOptions(filters=[4, 4, 4]), 1, 0.1, torch_generator(0, "network"))
+    data = blobs(60, patch=65, margin=10)
+    result = train(
+        model,
+        data,
+        OPTIONS.model_copy(update={"lr": 3e-3, "epochs": 6, "dropout": 0.1}),
+        AUGMENTATION,
+        frozen=False,
+        seed=0,
+        name="toy",
+    )
+    assert result.best_metrics["validation_auc"] > 0.9
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(frozen: bool) -> None:
+    torch.manual_seed(1)
+    first = run(frozen=frozen)
+    torch.manual_seed(2)
+    second = run(frozen=frozen)
+    assert same(first, second)
+    assert repr(first.history) == repr(second.history)
+    assert first.gradient_flow.values.tobytes() == second.gradient_flow.values.tobytes()
+    assert not same(first, run(frozen=frozen, seed=1))
+    assert not same(first, run(frozen=frozen, name="other"))
+
+
+def test_a_callback_that_draws_random_numbers_changes_nothing() -> None:
+    assert same(
+        run(epochs=3, optimized_metric="auc"), run(epochs=3, optimized_metric="auc", on_epoch=lambda _: torch.rand(5))
+    )
+
+
+def test_the_global_generator_is_left_as_it_was() -> None:
+    before = torch.get_rng_state()
+    run()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_history_row_has_every_score_and_on_epoch_gets_it() -> None:
+    seen: list[dict[str, float]] = []
+    result = run(on_epoch=seen.append, probe=lambda _: {"target_train_auc": 0.5})
+    names = [f"{subset}_{metric}" for subset in ("train", "validation") for metric in METRICS]
+    assert list(result.history[0]) == ["epoch", "lr", "lost_update_share", *names, "target_train_auc"]
+    assert [row["epoch"] for row in result.history] == [1, 2]
+    assert seen == result.history
+    assert result.best_metrics == result.history[result.best_epoch - 1]
+
+
+def test_gradients_are_noted_for_every_batch() -> None:
+    flow = run().gradient_flow
+    # 18 negatives of 24 training rows, twice: 36 of each class, in 5 batches of 16 or less
+    assert flow.values.shape == (10, len(flow.layers), 3)
+    assert flow.epochs.tolist() == [1] * 5 + [2] * 5
+    assert flow.layers[0] == "feature_extractor.conv1_1.weight"
+    assert flow.values[:, :, 1].min() > 0
+
+
+@pytest.mark.parametrize("mode", ["auto", "live", "bank"])
+def test_frozen_leaves_every_parameter_and_buffer_of_the_extractor(mode: str) -> None:
+    model = network()
+    before = state_copy(model)
+    after = run(model, frozen=True, augmentation_mode=mode, lr=0.1).best_state
+    unchanged = {name: torch.equal(before[name], after[name]) for name in before}
+    assert all(equal == name.startswith("feature_extractor.") for name, equal in unchanged.items())
+
+
+def test_full_moves_the_extractor_its_statistics_included() -> None:
+    model = network()
+    before = state_copy(model)
+    after = run(model).best_state
+    assert not any(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_full_phase_after_a_frozen_one_trains_the_extractor_again() -> None:
+    model = network()
+    run(model, frozen=True)
+    before = state_copy(model)
+    run(model)
+    name = "feature_extractor.conv1_1.weight"
+    assert not torch.equal(before[name], model.state_dict()[name])
+
+
+def test_a_frozen_extractor_feeds_no_dropout_to_the_decision_maker() -> None:
+    assert same(
+        run(frozen=True, dropout=0.9, augmentation_mode="live"), run(frozen=True, dropout=0.0, augmentation_mode="live")
+    )
+
+
+def test_frozen_scores_equal_those_of_the_whole_network() -> None:
+    model = network()
+    result = run(model, frozen=True, epochs=1)
+    model.load_state_dict(result.best_state)
+    data = blobs()
+    model.eval()
+    crop = data.images[data.validation_rows][:, :, 7:-7, 7:-7]
+    loss = torch.nn.functional.cross_entropy(model(crop), data.labels[data.validation_rows]).item()
+    assert result.history[0]["validation_loss"] == pytest.approx(loss, abs=1e-6)
+
+
+def test_the_probe_is_asked_once_when_frozen_and_every_epoch_otherwise() -> None:
+    calls: list[int] = []
+
+    def probe(_: LesionNetwork) -> dict[str, float]:
+        calls.append(1)
+        return {"target_train_auc": float(len(calls))}
+
+    frozen = run(frozen=True, probe=probe, epochs=3)
+    assert [row["target_train_auc"] for row in frozen.history] == [1, 1, 1]
+    full = run(probe=probe, epochs=3)
+    assert [row["target_train_auc"] for row in full.history] == [2, 3, 4]
+
+
+def test_at_1e_8_float32_loses_updates_that_compensated_keeps() -> None:
+    gamma = "feature_extractor.norm1_1.weight"
+    lost = run(lr=1e-8, plateau_factor=1.0)
+    kept = run(lr=1e-8, plateau_factor=1.0, precision="compensated", epochs=10, optimized_metric="recall")
+    assert (lost.best_state[gamma] == 1).all()
+    assert lost.history[0]["lost_update_share"] > 0
+    assert kept.history[0]["lost_update_share"] < 1e-3
+    assert (kept.best_state[gamma] != 1).any()
+    assert kept.best_state[gamma].dtype == torch.float32
+
+
+def test_float64_trains_and_returns_float64_and_a_later_float32_phase_takes_it() -> None:
+    model = network()
+    result = run(model, precision="float64")
+    assert result.best_state["decision_maker.dense2.weight"].dtype == torch.float64
+    assert run(model).best_state["decision_maker.dense2.weight"].dtype == torch.float32
+
+
+def test_the_thesis_way_of_validating_scores_balanced_copies() -> None:
+    plain, augmented = run(), run(validation="augmented_balanced")
+    # at half positives accuracy and balanced accuracy are one number
+    row = augmented.history[0]
+    assert row["validation_accuracy"] == pytest.approx(row["validation_balanced_accuracy"])
+    assert row["validation_loss"] != plain.history[0]["validation_loss"]
+    assert row["train_loss"] == plain.history[0]["train_loss"]
+
+
+def test_rows_of_unknown_label_neither_train_nor_score() -> None:
+    data = blobs()
+    labels, images = data.labels.clone(), data.images.clone()
+    labels[[1, 30]] = -1
+    known = TrainingData(images, labels, data.train_rows, data.validation_rows)
+    images = images.clone()
+    images[[1, 30]] = 1e6
+    assert same(run(data=known), run(data=TrainingData(images, labels, data.train_rows, data.validation_rows)))
+
+
+def test_without_validation_rows_the_last_epoch_is_kept() -> None:
+    data = blobs()
+    everything = TrainingData(data.images, data.labels, torch.arange(40), torch.arange(0))
+    for frozen in (False, True):
+        assert run(data=everything, frozen=frozen).best_epoch == 2
+
+
+def test_a_loss_that_is_not_finite_stops_with_epoch_and_batch() -> None:
+    data = blobs()
+    images = data.images.clone()
+    images[data.train_rows] = float("nan")
+    with pytest.raises(
+        TrainingError, match=r"The loss of phase is nan in epoch 1, batch 1, at a learning rate of 0\.001"
+    ):
+        run(data=TrainingData(images, data.labels, data.train_rows, data.validation_rows))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy_on_softmax", "l1", "mse"])
+def test_every_loss_trains(loss: str) -> None:
+    assert not same(run(loss=loss, epochs=1), run(epochs=1))
+
+
+def test_the_learning_rate_falls_on_a_plateau_and_the_history_shows_it() -> None:
+    result = run(lr=1e-8, epochs=5, plateau_patience=1)
+    rates = [row["lr"] for row in result.history]
+    assert rates[0] == 1e-8
+    assert rates[-1] < 1e-9

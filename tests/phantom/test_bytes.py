@@ -1,0 +1,85 @@
+"""The same phantom has the same bytes: twice, and whatever vector units the CPU has."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lesion_transfer.datasets.finding import DatasetError
+from lesion_transfer.datasets.options import PhantomOptions
+from lesion_transfer.datasets.phantom import write_phantom
+
+RECIPES = Path(__file__).parents[2] / "phantom"
+
+# of the tiny phantoms of conftest.py; a change of recipe or painter changes them, a change of machine must not
+PINNED = {
+    "prostatex": "0acf45e4e1b74e24381c31512fef0106062d48b5af33f032e25182f0f69dec53",
+    "lungx": "f0da54b03f92f67dd049f7742025234e47d6259cbd1d9524c081caf8f61126ce",
+    "brain": "95fbdc879f51c661872b24edbc842a85e5f59230431595af102b3e744eee4fd6",
+}
+
+_WRITE = """
+import sys
+from pathlib import Path
+from lesion_transfer.datasets.options import PhantomOptions
+from lesion_transfer.datasets.phantom import write_phantom
+recipes, out = map(Path, sys.argv[1:])
+for kind in ("prostatex", "lungx", "brain"):
+    write_phantom(kind, recipes / f"{kind}.yaml", out / kind, PhantomOptions(n_patients=2, n_slices=1), 3)
+"""
+
+
+def folder_sha256(folder: Path) -> str:
+    """One hash over all names and bytes below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["prostatex", "lungx", "brain"])
+def test_the_bytes_of_a_tiny_phantom_are_pinned(tiny: dict[str, Path], kind: str) -> None:
+    assert folder_sha256(tiny[kind]) == PINNED[kind]
+
+
+@pytest.mark.parametrize("kind", ["prostatex", "lungx", "brain"])
+def test_two_writes_are_equal_and_seeds_are_not(tmp_path: Path, kind: str) -> None:
+    options = PhantomOptions(n_patients=2, n_slices=1)
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_phantom(kind, RECIPES / f"{kind}.yaml", tmp_path / name, options, seed)
+    assert folder_sha256(tmp_path / "a") == folder_sha256(tmp_path / "b") != folder_sha256(tmp_path / "c")
+
+
+def test_a_cpu_without_vector_units_writes_the_same_bytes(tmp_path: Path) -> None:
+    plain = {
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR AVX2 FMA3",
+        "JSIMD_FORCENONE": "1",
+    }
+    for name, environment in (("fast", {}), ("plain", plain)):
+        command = [sys.executable, "-W", "ignore", "-c", _WRITE, str(RECIPES), str(tmp_path / name)]
+        subprocess.run(command, env={**os.environ, **environment}, check=True)
+    assert folder_sha256(tmp_path / "fast") == folder_sha256(tmp_path / "plain")
+
+
+def test_progress_counts_patients(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    options = PhantomOptions(n_patients=3, n_slices=1)
+    write_phantom("brain", RECIPES / "brain.yaml", tmp_path, options, 0, lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_kind_without_a_phantom_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no phantom of kind 'patch_archive'"):
+        write_phantom("patch_archive", RECIPES / "brain.yaml", tmp_path, PhantomOptions(n_patients=2), 0)
+
+
+def test_a_wrong_recipe_is_named(tmp_path: Path) -> None:
+    recipe = tmp_path / "brain.yaml"
+    recipe.write_text((RECIPES / "brain.yaml").read_text().replace("noise: 5", "noize: 5"))
+    with pytest.raises(DatasetError, match=r"brain\.yaml is wrong at .*noise.*noize"):
+        write_phantom("brain", recipe, tmp_path / "out", PhantomOptions(n_patients=2), 0)
+    with pytest.raises(DatasetError, match="is missing"):
+        write_phantom("brain", tmp_path / "none.yaml", tmp_path / "out", PhantomOptions(n_patients=2), 0)

@@ -1,0 +1,45 @@
+import shutil
+
+import pytest
+
+from lesion_transfer.reporting.report import render_report
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on the PATH")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=found, args=flags)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_opens_offline_and_fits(tmp_path, browser, drawn, scheme):
+    path = tmp_path / "report.html"
+    path.write_text(render_report(drawn), encoding="utf-8")
+    context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    requested, problems = [], []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(path.as_uri())
+    assert problems == []
+    assert [url for url in requested if not url.startswith(("data:", "file:"))] == []
+    assert [url for url in requested if url.startswith("file:")] == [path.as_uri()]
+    widths = page.evaluate("Array.from(document.images, image => image.naturalWidth)")
+    assert len(widths) == 12
+    assert min(widths) > 500
+    # The page itself never scrolls sideways, on a phone neither: wide tables scroll within themselves.
+    for width in (1200, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert "cannot be told with these data" in page.inner_text(".verdict")
+    context.close()
