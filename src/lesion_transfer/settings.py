@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from lesion_transfer.cohorts.options import CohortOptions, SplitOptions
 from lesion_transfer.datasets.options import DatasetOptions
+from lesion_transfer.errors import LesionError
 from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
 from lesion_transfer.options import Options
 from lesion_transfer.transfer.plan import FIRST_PHASE, KEEP, RESET, Phase, PlanError, order_phases
@@ -20,7 +21,7 @@ HYPERPARAMETERS = tuple(TrainingOptions.model_fields)
 """The keys that a phase inherits from the top level of params.yaml where its own entry says null."""
 
 
-class SettingsError(ValueError):
+class SettingsError(LesionError):
     """params.yaml cannot be used: a sentence a fault, each with its key."""
 
 

@@ -3,6 +3,7 @@
 history.csv is the truth, MLflow its mirror: nothing here decides a byte that a later stage depends on.
 """
 
+import json
 import logging
 import math
 import os
@@ -28,13 +29,16 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunS
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
+from lesion_transfer.errors import LesionError
+
 EXPERIMENT = "lesion-transfer"
 MODEL_TAG = "lesion.model_sha256"
+SQLITE = "sqlite:///"
 METRICS_A_BATCH = 900  # the server refuses batches of more than 1,000 metrics
 log = logging.getLogger(__name__)
 
 
-class TrackingError(Exception):
+class TrackingError(LesionError):
     """The MLflow store cannot be used: a sentence that says which and why."""
 
 
@@ -47,8 +51,10 @@ def project_root() -> Path:
 
 
 def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI, else an absolute sqlite store in the repository."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    """MLFLOW_TRACKING_URI, else mlflow.db in the repository; always absolute, for stages also run in other folders."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    prefix, path = uri[: len(SQLITE)], uri[len(SQLITE) :]
+    return f"{SQLITE}{root / path}" if prefix == SQLITE else uri
 
 
 def open_store() -> tuple[MlflowClient, str]:
@@ -66,7 +72,7 @@ def open_store() -> tuple[MlflowClient, str]:
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is not None:
                 return client, experiment.experiment_id
-            artifacts = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+            artifacts = (root / "mlartifacts").as_uri() if uri.startswith(SQLITE) else None
             return client, client.create_experiment(EXPERIMENT, artifact_location=artifacts)
         except mlflow.MlflowException as error:
             raise TrackingError(f"the MLflow store {uri} cannot be used: {error}") from error
@@ -132,11 +138,16 @@ class TrackedRun:
         """Stores every file of `folder` below the artifact folder."""
         self.client.log_artifacts(self.run_id, str(folder), artifact)
 
-    def log_table(self, table: pd.DataFrame, *, name: str, source: str, digest: str, context: str) -> None:
-        """Records a table as a data set of the run, with its hash."""
-        described = mlflow.data.from_pandas(table, source=source, name=name, digest=digest[:36]).to_dict()
-        dataset = DatasetInput(Dataset(**described), [InputTag("mlflow.data.context", context)])
-        self.client.log_inputs(self.run_id, [dataset])
+    def log_data(self, *, name: str, source: str, digest: str, n_rows: int, context: str) -> None:
+        """Records a data set of the run: its name, where it lies in the repository, its hash, what it was used for."""
+        dataset = Dataset(
+            name=name,
+            digest=digest[:36],
+            source_type="local",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps({"num_rows": n_rows}),
+        )
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
     def find_model(self, model_sha256: str) -> str | None:
         """The latest finished run of this experiment that made the model with this hash, or None."""

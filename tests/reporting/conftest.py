@@ -152,4 +152,5 @@ def histories():
 @pytest.fixture(scope="session")
 def drawn():
     """The report's content with all its pictures; drawn once, which takes seconds."""
-    return with_pictures(make_content(), make_histories())
+    gradients = {"ds1_full": (np.full((6, 2, 3), 1e-3), ["conv1.weight", "dense1.weight"], [1, 1, 1, 2, 2, 2])}
+    return with_pictures(make_content(), make_histories(), gradients=gradients)

@@ -41,7 +41,7 @@ class EpochPlan:
     seed: int
     name: str
 
-    def batches(self, epoch: int, generator: torch.Generator) -> list[Tensor]:
+    def batches(self, generator: torch.Generator) -> list[Tensor]:
         """Balanced, shuffled rows in batches of `batch_size`."""
         return split_batches(epoch_rows(self.labels, self.rows, self.factor, generator), self.batch_size)
 
@@ -75,7 +75,7 @@ class LiveAugmented:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, counted from 1."""
         generator = self._plan.generator(number)
-        for rows in self._plan.batches(number, generator):
+        for rows in self._plan.batches(generator):
             parameters = sample_affine(len(rows), self._augmentation, generator)
             inputs = apply_affine(self._images[rows.to(self._images.device)], parameters, self._size)
             if self._encode is not None:
@@ -95,7 +95,7 @@ class Bank:
         """The batches of one epoch, counted from 1."""
         generator = self._plan.generator(number)
         device = self._contents.device
-        for rows in self._plan.batches(number, generator):
+        for rows in self._plan.batches(generator):
             copies = torch.randint(self._contents.shape[1], (len(rows),), generator=generator)
             yield self._contents[self._place[rows].to(device), copies.to(device)], self._plan.labels[rows].to(device)
 

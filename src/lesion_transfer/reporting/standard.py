@@ -3,24 +3,34 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from lesion_transfer.reporting.before_after import before_after_figure
 from lesion_transfer.reporting.content import PhaseRow, ReportContent
 from lesion_transfer.reporting.curves import metric_grid
 from lesion_transfer.reporting.global_performance import global_performance_figure
+from lesion_transfer.reporting.gradients import gradient_evolution_figure
 from lesion_transfer.reporting.phase_summary import phase_summary_figure
 from lesion_transfer.reporting.pictures import Picture, to_png_bytes
 from lesion_transfer.reporting.pipeline_picture import pipeline_figure
 from lesion_transfer.reporting.style import metric_label
 
 GLOBAL_METRICS = ("auc", "balanced_accuracy")
+Gradients = tuple[np.ndarray, Sequence[str], Sequence[int]]
+"""Values (n_batches, n_layers, 3), layer names (n_layers,), the epoch of each batch (n_batches,)."""
 
 
 def with_pictures(
-    content: ReportContent, histories: Mapping[str, pd.DataFrame], global_metrics: Sequence[str] = GLOBAL_METRICS
+    content: ReportContent,
+    histories: Mapping[str, pd.DataFrame],
+    global_metrics: Sequence[str] = GLOBAL_METRICS,
+    gradients: Mapping[str, Gradients] | None = None,
 ) -> ReportContent:
-    """The content with every picture that can be drawn of it and of the histories (history.csv by phase, in order)."""
+    """The content with every picture that can be drawn of it and of the tables.
+
+    histories: history.csv by phase, in the order of the pipeline; gradients: by phase, where they were recorded.
+    """
     frozen = [phase.name for phase in content.phases if phase.frozen]
     by_name = {phase.name: phase for phase in content.phases}
     return replace(
@@ -38,7 +48,9 @@ def with_pictures(
             for metric in global_metrics
         ),
         phase_curves={
-            phase: _phase_curves(history, by_name[phase]) for phase, history in histories.items() if phase in by_name
+            phase: _phase_curves(history, by_name[phase]) + _gradients(phase, (gradients or {}).get(phase))
+            for phase, history in histories.items()
+            if phase in by_name
         },
     )
 
@@ -86,5 +98,19 @@ def _phase_curves(history: pd.DataFrame, phase: PhaseRow) -> tuple[Picture, ...]
             to_png_bytes(grid),
             f"Curves of all metrics of {phase.name} by epoch, on the train and validation subsets of {phase.cohort}.",
             f"{phase.name} on {phase.cohort}, {len(history)} epochs; validation chose {chosen}.",
+        ),
+    )
+
+
+def _gradients(phase: str, gradients: Gradients | None) -> tuple[Picture, ...]:
+    if gradients is None or len(gradients[0]) == 0:
+        return ()
+    values, layer_names, epochs = gradients
+    figure = gradient_evolution_figure(values, layer_names, epochs, f"{phase}: gradient flow")
+    return (
+        Picture(
+            to_png_bytes(figure),
+            f"Heat map of the mean gradient size of the {len(layer_names)} trained layers of {phase} over its batches.",
+            f"Mean |gradient| of every trained layer over {len(values)} batches; black where all are zero.",
         ),
     )

@@ -65,14 +65,12 @@ def mirror_phase(
         run.log_bytes(f"figures/{metric}.png", to_png_bytes(figure))
     _gradient_figures(run, folder.name, result)
     run.log_folder(folder, "model")
-    findings = loaded.cohort.findings
-    columns = [name for name in ("finding_key", "patient_id", "label", "zone") if name in findings]
     for subset, context in (("train", "training"), ("validation", "validation")):
-        run.log_table(
-            findings.loc[loaded.rows(subset).numpy(), columns].astype(str).reset_index(drop=True),
+        run.log_data(
             name=f"{loaded.cohort.name}-{subset}",
             source=f"data/cohorts/{loaded.cohort.name}/images.npy",
             digest=loaded.sha256,
+            n_rows=len(loaded.rows(subset)),
             context=context,
         )
     run.set_tags({MODEL_TAG: str(summary["model_sha256"]), "lesion.cohort_sha256": loaded.sha256})

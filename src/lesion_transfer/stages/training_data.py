@@ -63,7 +63,7 @@ def load_training_data(layout: Layout, settings: Settings, name: str, replicate:
     labels = cohort.findings["label"].map({True: 1, False: 0}).fillna(-1).astype("int64")
     data = TrainingData(
         images=torch.from_numpy(zscore.apply(cohort)),
-        labels=torch.from_numpy(labels.to_numpy()),
+        labels=torch.tensor(labels.to_numpy()),
         train_rows=train_rows,
         validation_rows=rows_of(assigned, "validation"),
     )

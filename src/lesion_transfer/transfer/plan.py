@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
+from lesion_transfer.errors import LesionError
+
 FIRST_PHASE = "ds1_full"
 """Trained from the roulette's winner on the target; every other phase descends from it."""
 
 KEEP, RESET = "keep", "reset"
 
 
-class PlanError(ValueError):
+class PlanError(LesionError, ValueError):
     """The phases do not form a plan: a sentence that names the phase and what to change."""
 
 

@@ -1,0 +1,126 @@
+"""params.yaml: what is wrong is one sentence with its key; what is right keeps its meaning."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from lesion_transfer.settings import HYPERPARAMETERS, SettingsError, load_settings, settings_from
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = YAML(typ="safe").load(ROOT / "params.yaml")
+
+
+def changed(**values):
+    """The committed settings with dotted keys (a__b__c) replaced."""
+    content = copy.deepcopy(COMMITTED)
+    for dotted, value in values.items():
+        *path, last = dotted.split("__")
+        place = content
+        for key in path:
+            place = place[key]
+        place[last] = value
+    return content
+
+
+def test_the_committed_settings_are_valid_and_have_the_seven_phases():
+    settings = load_settings(ROOT / "params.yaml")
+    assert [phase.name for phase in settings.ordered_phases()] == [
+        *("ds1_full", "ds2_frozen", "ds2_full", "ds3_frozen", "ds3_full", "ds4_frozen", "ds4_full")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"lr": "abc"}, "lr"),
+        ({"lr": "1e-08"}, "lr"),
+        ({"lr": float("nan")}, "lr"),
+        ({"lr": float("inf")}, "lr"),
+        ({"lr": -1e-8}, "lr"),
+        ({"lr": 0}, "lr"),
+        ({"epochs": 1.5}, "epochs"),
+        ({"epochs": True}, "epochs"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"batch_size": 1}, "batch_size"),
+        ({"typo": 1}, "typo"),
+        ({"transfer__ds2_frozen__lrr": 1}, "transfer.ds2_frozen.lrr"),
+        ({"transfer__ds2_frozen__lr": 0}, "transfer.ds2_frozen.lr"),
+        ({"transfer__ds2_frozen__cohort": "kidney"}, "kidney"),
+        ({"transfer__ds2_full__start": "ds9"}, "ds9"),
+        ({"transfer__ds2_frozen__start": "ds4_full"}, "circle"),
+        ({"transfer__ds2_frozen__start": "ds2_frozen"}, "circle"),
+        ({"transfer__ds2_frozen__decision_maker": "ds3_full"}, "ds2_frozen"),
+        ({"transfer__ds2_frozen__cohort": "prostatex_mpmri"}, "channels"),
+        ({"target": "kidney"}, "target"),
+        ({"cohorts__lung__dataset": "nowhere"}, "cohorts.lung.dataset"),
+        ({"cohorts__lung__crop_fraction": None}, "cohorts.lung"),
+        ({"cohorts__lung__crop_mm": 60.0}, "cohorts.lung"),
+        ({"cohorts__lung__patch_pixels": 64}, "cohorts.lung"),
+        ({"datasets__brain__kind": "knee"}, "datasets.brain.kind"),
+        ({"datasets__brain__phantom": None}, "datasets.brain.phantom"),
+        ({"split__test_share": 0.0}, "split.test_share"),
+        ({"evaluation__after": "ds3_full"}, "evaluation.after"),
+        ({"loss": "hinge"}, "loss"),
+    ],
+)
+def test_a_fault_is_a_sentence_that_names_its_key(values, key):
+    with pytest.raises(SettingsError) as caught:
+        settings_from(changed(**values))
+    assert key in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_setting_is_named():
+    content = changed()
+    del content["epochs"]
+    with pytest.raises(SettingsError, match="epochs: the setting is missing"):
+        settings_from(content)
+
+
+def test_an_entry_may_leave_hyperparameters_out():
+    content = changed()
+    content["transfer"]["ds2_full"] = {
+        key: content["transfer"]["ds2_full"][key] for key in ("cohort", "start", "decision_maker", "frozen")
+    }
+    assert settings_from(content).hyperparameters("ds2_full").lr == COMMITTED["lr"]
+
+
+def test_learning_rates_as_dvc_writes_them_are_numbers(tmp_path):
+    """DVC writes 1e-08, which a YAML 1.1 reader takes for text."""
+    text = (ROOT / "params.yaml").read_text().replace("\nlr: 0.001\n", "\nlr: 1e-08\n")
+    assert "lr: 1e-08" in text
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_settings(tmp_path / "params.yaml").lr == 1e-8
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "a: [1\n", "lr: 1\nlr: 2\n", "\x00"])
+def test_a_file_without_settings_is_refused(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SettingsError):
+        load_settings(tmp_path / "params.yaml")
+
+
+@given(st.sampled_from(HYPERPARAMETERS), st.sampled_from(sorted(COMMITTED["transfer"])))
+def test_null_inherits_and_a_value_of_its_own_wins(key, phase):
+    base = settings_from(changed())
+    assert getattr(base.hyperparameters(phase), key) == getattr(base, key)
+    other = {"lr": 0.5, "batch_size": 7, "epochs": 3, "augmentation_factor": 2.0, "bank_copies": 2, "dropout": 0.1}
+    if key in other:
+        settings = settings_from(changed(**{f"transfer__{phase}__{key}": other[key]}))
+        assert getattr(settings.hyperparameters(phase), key) == other[key]
+        assert getattr(settings.hyperparameters("ds1_full"), key) == getattr(base, key)
+
+
+def test_a_fourth_body_part_is_two_more_entries():
+    content = changed()
+    content["datasets"]["knee"] = {"kind": "patch_archive", "source": "/somewhere"}
+    content["cohorts"]["knee"] = {"dataset": "knee", "channels": ["t1"], "crop_fraction": [1.0, 1.0]}
+    entry = {"cohort": "knee", "decision_maker": "reset", "frozen": True, "start": "ds3_full"}
+    content["transfer"]["ds5_frozen"] = entry
+    content["transfer"]["ds4_frozen"]["start"] = "ds5_frozen"
+    names = [phase.name for phase in settings_from(content).ordered_phases()]
+    assert names.index("ds3_full") < names.index("ds5_frozen") < names.index("ds4_frozen")

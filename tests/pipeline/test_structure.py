@@ -1,0 +1,124 @@
+"""The layout of the code holds: arrows run down, no circles, and dvc.yaml names what each stage imports."""
+
+from pathlib import Path
+
+import grimp
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "lesion_transfer"
+ROOMS = {
+    "cli": {"stages", "tracking", "errors"},
+    "stages": {
+        *("tracking", "settings", "reporting", "evaluation", "transfer", "learning", "cohorts", "datasets", "imaging"),
+        *("options", "randomness", "files", "errors"),
+    },
+    "tracking": {"errors"},
+    "settings": {"options", "errors", "cohorts", "datasets", "learning", "transfer"},
+    "reporting": {"evaluation", "files", "errors"},
+    "evaluation": {"learning", "files", "errors", "randomness"},
+    "transfer": {"learning", "errors"},
+    "learning": {"options", "randomness", "files", "errors"},
+    "cohorts": {"datasets", "options", "randomness", "files", "errors"},
+    "datasets": {"imaging", "options", "randomness", "files", "errors"},
+    "imaging": {"errors"},
+    "options": set(),
+    "randomness": set(),
+    "files": set(),
+    "errors": set(),
+    "__main__": {"cli"},
+}
+STAGE_MODULES = {"settings": "check_settings"}
+MIRROR = {f"{PACKAGE}.tracking", f"{PACKAGE}.stages.progress", f"{PACKAGE}.stages.phase_mirror"}
+"""Modules whose work reaches no output of a training stage: MLflow, its figures, progress bars."""
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(PACKAGE)
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_import_goes_from_a_room_to_one_that_it_may_use(graph):
+    wrong = {
+        (module, imported)
+        for module in graph.modules
+        for imported in graph.find_modules_directly_imported_by(module)
+        if room(module) and room(imported) and room(module) != room(imported)
+        if room(imported) not in ROOMS[room(module)]
+    }
+    assert not wrong
+
+
+def test_the_rooms_have_no_circle():
+    """The table above is itself free of circles, so that the test before proves that the code is."""
+    reached = {name: set(used) for name, used in ROOMS.items()}
+    for _ in ROOMS:
+        reached = {name: used.union(*(reached[other] for other in used)) for name, used in reached.items()}
+    assert not [name for name, used in reached.items() if name in used]
+
+
+def test_no_two_modules_import_each_other(graph):
+    for module in graph.modules:
+        for imported in graph.find_modules_directly_imported_by(module):
+            assert not graph.chain_exists(importer=imported, imported=module), f"{module} and {imported}"
+
+
+def test_settings_and_tracking_are_imported_by_cli_and_stages_alone(graph):
+    for name in ("settings", "tracking"):
+        importers = graph.find_modules_that_directly_import(f"{PACKAGE}.{name}")
+        assert {room(importer) for importer in importers} <= {"cli", "stages"}
+
+
+def test_settings_take_only_options_and_the_plan_from_the_rooms(graph):
+    """So that the data stages, which read settings, load neither torch nor MLflow."""
+    taken = graph.find_modules_directly_imported_by(f"{PACKAGE}.settings")
+    assert {module.rpartition(".")[2] for module in taken} <= {"options", "plan", "errors"}
+
+
+@pytest.mark.parametrize("stage", ["check_settings", "acquire", "cohort", "split", "assign"])
+def test_data_stages_import_neither_torch_nor_mlflow(stage):
+    graph = grimp.build_graph(PACKAGE, include_external_packages=True)
+    upstream = graph.find_upstream_modules(f"{PACKAGE}.stages.{stage}")
+    assert not upstream & {"torch", "mlflow"}
+
+
+def dvc_stages() -> dict[str, list[str]]:
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    return {name: stage.get("do", stage)["deps"] for name, stage in stages.items()}
+
+
+def computed_with(graph: grimp.ImportGraph, stage: str) -> set[Path]:
+    """The source files that a stage's outputs are computed with."""
+    found: set[str] = set()
+    waiting = [f"{PACKAGE}.stages.{STAGE_MODULES.get(stage, stage)}"]
+    while waiting:
+        module = waiting.pop()
+        if module not in found | MIRROR:
+            found.add(module)
+            waiting.extend(graph.find_modules_directly_imported_by(module))
+    files = (ROOT / "src" / Path(*module.split(".")) for module in found)
+    return {file.with_suffix(".py") for file in files if not file.is_dir()}
+
+
+@pytest.mark.parametrize("stage", dvc_stages())
+def test_a_stages_deps_name_every_module_that_it_imports_and_no_other(graph, stage):
+    deps = [ROOT / dep for dep in dvc_stages()[stage] if str(dep).startswith("src/")]
+    modules = computed_with(graph, stage)
+    missing = [file for file in modules if not any(file == dep or dep in file.parents for dep in deps)]
+    assert not missing, f"dvc.yaml: {stage} does not depend on {sorted(map(str, missing))}"
+    idle = [dep for dep in deps if not any(file == dep or dep in file.parents for file in modules)]
+    assert not idle, f"dvc.yaml: {stage} depends on {sorted(map(str, idle))}, which it does not import"
+
+
+def test_training_stages_declare_every_setting_that_a_phase_inherits():
+    """DVC ignores an undeclared setting in silence: the run would "succeed" with nothing executed."""
+    from lesion_transfer.settings import HYPERPARAMETERS
+
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    for declared in (stages["train"]["params"], stages["transfer"]["do"]["params"]):
+        assert set(HYPERPARAMETERS) | {"seed", "threads", "device", "network", "augmentation", "target"} <= set(declared)

@@ -1,0 +1,120 @@
+"""The MLflow mirror on a real sqlite store: one store whatever the process, runs closed however the block ends."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from lesion_transfer.tracking import MODEL_TAG, canonical, flatten, list_runs, tracked_run, tracking_uri
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Path:
+    """A fresh folder as DVC_ROOT; nothing of an outer pipeline leaks in."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def client(store: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{store}/mlflow.db")
+
+
+def test_a_run_is_named_tagged_and_finished(store, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "puffy-lion")
+    with tracked_run("ds2_full", stage="transfer@ds2_full", params={"lr": 1e-8, "network": {"cut": 1}}, tags={}) as run:
+        run.log_metrics({"auc": 0.5, "undefined": float("nan")}, step=3)
+        run.log_bytes("figures/auc.png", b"png")
+        run.log_data(name="brain", source="data/x.npy", digest="d" * 64, n_rows=3, context="training")
+    found = client(store).get_run(run.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.info.run_name == "ds2_full"
+    assert found.data.params == {"lr": "1e-08", "network.cut": "1"}
+    assert found.data.metrics == {"auc": 0.5}
+    assert found.data.tags["dvc.exp_name"] == found.data.tags["lesion.pipeline"] == "puffy-lion"
+    assert found.data.tags["dvc.stage"] == "transfer@ds2_full"
+    assert [data.dataset.name for data in found.inputs.dataset_inputs] == ["brain"]
+    assert (store / "mlartifacts" / run.run_id / "artifacts" / "figures" / "auc.png").read_bytes() == b"png"
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+def test_a_block_that_raises_closes_its_run(store, error, status):
+    with pytest.raises(error), tracked_run("train", stage="train", params={}, tags={}) as run:
+        raise error
+    assert client(store).get_run(run.run_id).info.status == status
+
+
+def test_a_terminated_process_closes_its_run_as_failed(store):
+    code = (
+        "import time\nfrom lesion_transfer.tracking import tracked_run\n"
+        "with tracked_run('train', stage='train', params={}, tags={}) as run:\n"
+        "    print(run.run_id, flush=True)\n    time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    run_id = process.stdout.readline().strip()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert client(store).get_run(run_id).info.status == "FAILED"
+
+
+def test_processes_that_race_on_a_fresh_store_all_write(store):
+    """Without the lock four processes broke the new sqlite file for good."""
+    code = "from lesion_transfer.tracking import tracked_run\nwith tracked_run('r', stage='r', params={}, tags={}): pass\n"
+    processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
+    assert [process.wait(timeout=240) for process in processes] == [0] * 4, processes[0].stderr
+    assert list(list_runs()["status"]) == ["FINISHED"] * 4
+
+
+def test_the_inherited_run_of_mlflow_run_becomes_the_parent_once(store, monkeypatch):
+    with tracked_run("pipeline", stage="main", params={}, tags={}) as parent:
+        pass
+    monkeypatch.setenv("MLFLOW_RUN_ID", parent.run_id)
+    children = []
+    for name in ("train", "transfer"):
+        with tracked_run(name, stage=name, params={"lr": 0.1}, tags={}) as run:
+            children.append(run.run_id)
+    assert len({parent.run_id, *children}) == 3
+    tags = [client(store).get_run(child).data.tags["mlflow.parentRunId"] for child in children]
+    assert tags == [parent.run_id] * 2
+
+
+def test_a_model_leads_to_the_run_that_made_it(store):
+    with tracked_run("ds1_full", stage="train", params={}, tags={MODEL_TAG: "abc"}) as first:
+        assert first.find_model("abc") is None, "a run that has not finished made no model yet"
+    with tracked_run("ds2_frozen", stage="transfer", params={}, tags={}) as second:
+        assert second.find_model("abc") == first.run_id
+        assert second.find_model("other") is None
+
+
+def test_a_relative_store_is_resolved_against_the_project(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert tracking_uri(store) == f"sqlite:///{store}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking_uri(store) == "http://127.0.0.1:5000"
+
+
+@pytest.mark.parametrize("text", ["1e-8", "1e-08", "0.00000001"])
+def test_one_value_has_one_spelling(text):
+    assert canonical(float(text)) == "1e-08"
+
+
+def test_nested_settings_are_flattened_with_dots():
+    assert flatten({"a": {"b": {"c": 1}}, "d": [1, 2]}) == {"a.b.c": 1, "d": [1, 2]}
+
+
+def test_stages_of_one_dvc_process_share_the_pipeline(tmp_path, monkeypatch):
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    program = tmp_path / "dvc"
+    code = "from lesion_transfer.tracking import pipeline_id; print(pipeline_id())"
+    run = f"subprocess.run([sys.executable, '-c', {code!r}], check=True)"
+    program.write_text(f"import subprocess, sys, time\n{run}\n{run}\n")
+    ids = [subprocess.run([sys.executable, str(program)], capture_output=True, text=True).stdout.split() for _ in "ab"]
+    assert ids[0][0] == ids[0][1]
+    assert ids[0][0] != ids[1][0]
+    assert ids[0][0].startswith("repro-")
