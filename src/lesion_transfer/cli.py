@@ -3,6 +3,8 @@
 Stages are imported when they are called, so that `lesion --help` and the data stages load neither torch nor MLflow.
 """
 
+import csv
+import dataclasses
 import logging
 import os
 import sys
@@ -136,20 +138,23 @@ def preset(name: Annotated[str, typer.Argument(metavar="demo|thesis|thesis-faith
 @app.command(rich_help_panel=TOOLS)
 def runs(
     names: Annotated[list[str] | None, typer.Argument(metavar="[PHASE]...", help="only these phases")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="as CSV, with whole hashes")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="as CSV, with whole hashes")] = False,
 ) -> None:
     """List the MLflow runs: phase, status, learning rate, best validation AUC, and the hash of the model they made."""
-    from lesion_transfer.tracking import list_runs
+    from lesion_transfer.tracking import ListedRun, list_runs
 
-    found = list_runs(names or ())
-    if csv:
-        found.to_csv(sys.stdout, index=False)
+    columns = [field.name for field in dataclasses.fields(ListedRun)]
+    rows = [dataclasses.asdict(run) for run in list_runs(names or ())]
+    if as_csv:
+        writer = csv.DictWriter(sys.stdout, columns)
+        writer.writeheader()
+        writer.writerows(rows)
         return
-    table = Table(*found.columns)
-    for row in found.itertuples(index=False):
-        auc = "" if row.best_validation_auc != row.best_validation_auc else f"{row.best_validation_auc:.3f}"
-        cells = {**row._asdict(), "best_validation_auc": auc, "model_sha256": row.model_sha256[:12]}
-        table.add_row(*(str(cells[name]) for name in found.columns))
+    table = Table(*columns)
+    for row in rows:
+        auc = row["best_validation_auc"]
+        short = {"model_sha256": row["model_sha256"][:12], "best_validation_auc": "" if auc is None else f"{auc:.3f}"}
+        table.add_row(*({**row, **short}[name] for name in columns))
     Console().print(table)
 
 

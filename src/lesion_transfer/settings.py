@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, create_model, model_validator
 from ruamel.yaml import YAML
@@ -34,14 +34,17 @@ class PhaseEntry(Options):
     frozen: bool
 
 
-InheritingPhaseEntry: type[PhaseEntry] = create_model(
-    "InheritingPhaseEntry",
-    __base__=PhaseEntry,
-    **{  # type: ignore[call-overload]
-        name: (Optional[Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation], None)  # noqa: UP045
-        for name, field in TrainingOptions.model_fields.items()
-    },
-)
+if TYPE_CHECKING:
+    InheritingPhaseEntry = PhaseEntry
+else:
+    InheritingPhaseEntry = create_model(
+        "InheritingPhaseEntry",
+        __base__=PhaseEntry,
+        **{
+            name: (Annotated[(field.annotation, *field.metadata, "or null")] | None, None)
+            for name, field in TrainingOptions.model_fields.items()
+        },
+    )
 
 
 class RouletteOptions(Options):
@@ -72,7 +75,7 @@ class Settings(TrainingOptions):
     datasets: Annotated[dict[Name, DatasetOptions], Field(min_length=1)]
     cohorts: Annotated[dict[Name, CohortOptions], Field(min_length=1)]
     split: SplitOptions
-    transfer: dict[Name, InheritingPhaseEntry]  # type: ignore[valid-type]
+    transfer: dict[Name, InheritingPhaseEntry]
     evaluation: EvaluationOptions
 
     @model_validator(mode="after")

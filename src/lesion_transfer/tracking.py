@@ -24,7 +24,6 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
 import mlflow
-import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
@@ -157,7 +156,9 @@ class TrackedRun:
 
 
 @contextmanager
-def tracked_run(name: str, *, stage: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+def tracked_run(
+    name: str, *, stage: str, params: Mapping[str, object], tags: Mapping[str, str]
+) -> Iterator[TrackedRun]:
     """An MLflow run for the block: FINISHED when it ends, FAILED when it raises or is terminated, KILLED on Ctrl-C."""
     client, experiment_id = open_store()
     joined = {
@@ -221,22 +222,33 @@ def _head() -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
-def list_runs(names: Sequence[str] = ()) -> pd.DataFrame:
-    """The runs of the experiment, newest first: name, status, pipeline, model hash, lr, last validation AUC."""
+@dataclass(frozen=True)
+class ListedRun:
+    """One run as `lesion runs` shows it; best_validation_auc is None where the run has none."""
+
+    run_id: str
+    name: str
+    status: str
+    pipeline: str
+    lr: str
+    best_validation_auc: float | None
+    model_sha256: str
+
+
+def list_runs(names: Sequence[str] = ()) -> list[ListedRun]:
+    """The runs of the experiment, newest first; only those called as in `names`, if any are given."""
     client, experiment_id = open_store()
-    runs = client.search_runs([experiment_id], order_by=["start_time DESC"], max_results=1000)
-    rows = [
-        {
-            "run_id": run.info.run_id,
-            "name": run.info.run_name,
-            "status": run.info.status,
-            "pipeline": run.data.tags.get("lesion.pipeline", ""),
-            "lr": run.data.params.get("lr", ""),
-            "best_validation_auc": run.data.metrics.get("best_validation_auc"),
-            "model_sha256": run.data.tags.get(MODEL_TAG, ""),
-        }
-        for run in runs
+    found = client.search_runs([experiment_id], order_by=["start_time DESC"], max_results=1000)
+    return [
+        ListedRun(
+            run.info.run_id,
+            str(run.info.run_name),
+            run.info.status,
+            run.data.tags.get("lesion.pipeline", ""),
+            run.data.params.get("lr", ""),
+            run.data.metrics.get("best_validation_auc"),
+            run.data.tags.get(MODEL_TAG, ""),
+        )
+        for run in found
         if not names or run.info.run_name in names
     ]
-    columns = ["run_id", "name", "status", "pipeline", "lr", "best_validation_auc", "model_sha256"]
-    return pd.DataFrame(rows, columns=columns)

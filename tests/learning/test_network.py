@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from lesion_transfer.learning.errors import NetworkError
 from lesion_transfer.learning.network import block_output_pixels, build_network, reset_decision_maker, set_dropout
@@ -97,17 +98,15 @@ def test_a_reset_draws_the_decision_maker_and_leaves_the_extractor() -> None:
     assert all(equal == name.startswith("feature_extractor.") for name, equal in same.items())
 
 
-@pytest.mark.parametrize(
-    ("options", "pixels", "words"),
-    [
-        (NetworkOptions(cut=4), 65, "cut is 4"),
-        (NetworkOptions(dropout_after_dense=[4]), 65, "names layer 4"),
-        (NetworkOptions(), 35, "35 x 35 pixels is too small"),
-    ],
-)
-def test_what_cannot_be_built_is_refused_in_words(options: NetworkOptions, pixels: int, words: str) -> None:
-    with pytest.raises(NetworkError, match=words):
-        build_network(options, 1, 0.3, torch_generator(0, "x"), pixels)
+@pytest.mark.parametrize(("options", "words"), [({"cut": 4}, "cut is 4"), ({"dropout_after_dense": [4]}, "layer 4")])
+def test_options_that_contradict_each_other_are_refused_in_words(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        NetworkOptions.model_validate(options)
+
+
+def test_a_patch_that_is_too_small_is_refused_in_words() -> None:
+    with pytest.raises(NetworkError, match="35 x 35 pixels is too small"):
+        build_network(NetworkOptions(), 1, 0.3, torch_generator(0, "x"), 35)
 
 
 def test_36_pixels_are_just_enough() -> None:

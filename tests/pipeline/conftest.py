@@ -11,7 +11,17 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("dvc.yaml", "params.yaml", "MLproject", ".dvcignore", ".gitignore", "phantom", "src", ".dvc/config", ".dvc/.gitignore")
+PARTS = (
+    "dvc.yaml",
+    "params.yaml",
+    "MLproject",
+    ".dvcignore",
+    ".gitignore",
+    "phantom",
+    "src",
+    ".dvc/config",
+    ".dvc/.gitignore",
+)
 TINY = {
     "epochs": 1,
     "augmentation_factor": 1,
@@ -40,7 +50,11 @@ class Project:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",
-            **{f"GIT_{who}_{what}": "tester@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+            **{
+                f"GIT_{who}_{what}": "tester@example.org"
+                for who in ("AUTHOR", "COMMITTER")
+                for what in ("NAME", "EMAIL")
+            },
         }
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:

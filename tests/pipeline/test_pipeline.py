@@ -232,7 +232,9 @@ def test_a_fourth_body_part_is_params_alone(project, tmp_path):
     project.change_params(
         {
             "datasets": {"knee": {"kind": "patch_archive", "source": str(knee)}},
-            "cohorts": {"knee": {"dataset": "knee", "channels": ["t1"], "crop_fraction": [1.0, 1.0], "zscore": "dataset"}},
+            "cohorts": {
+                "knee": {"dataset": "knee", "channels": ["t1"], "crop_fraction": [1.0, 1.0], "zscore": "dataset"}
+            },
             "transfer": {
                 "ds5_frozen": {"cohort": "knee", "start": "ds3_full", "decision_maker": "reset", "frozen": True},
                 "ds4_frozen": {"start": "ds5_frozen"},

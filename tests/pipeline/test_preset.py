@@ -58,7 +58,9 @@ def test_thesis_holds_the_table_of_the_thesis(layout):
     assert rows == THESIS_TABLE
     assert settings.network.filters == [32, 64, 128]
     assert settings.roulette.n == 200
-    factors = {name: settings.hyperparameters(name).augmentation_factor for name in ("ds1_full", "ds2_full", "ds3_full")}
+    factors = {
+        name: settings.hyperparameters(name).augmentation_factor for name in ("ds1_full", "ds2_full", "ds3_full")
+    }
     assert factors == {"ds1_full": 60, "ds2_full": 200, "ds3_full": 240}
 
 

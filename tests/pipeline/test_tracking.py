@@ -65,10 +65,12 @@ def test_a_terminated_process_closes_its_run_as_failed(store):
 
 def test_processes_that_race_on_a_fresh_store_all_write(store):
     """Without the lock four processes broke the new sqlite file for good."""
-    code = "from lesion_transfer.tracking import tracked_run\nwith tracked_run('r', stage='r', params={}, tags={}): pass\n"
+    code = (
+        "from lesion_transfer.tracking import tracked_run\nwith tracked_run('r', stage='r', params={}, tags={}): pass\n"
+    )
     processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
     assert [process.wait(timeout=240) for process in processes] == [0] * 4, processes[0].stderr
-    assert list(list_runs()["status"]) == ["FINISHED"] * 4
+    assert [run.status for run in list_runs()] == ["FINISHED"] * 4
 
 
 def test_the_inherited_run_of_mlflow_run_becomes_the_parent_once(store, monkeypatch):

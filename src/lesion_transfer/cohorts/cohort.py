@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_transfer.datasets.finding import KeyCounter
+from lesion_transfer.errors import LesionError
 
 NUMERIC_SUFFIXES = (
     "distance_mm",
@@ -27,7 +28,7 @@ _LABELS = {"true": True, "false": False, "": None}
 _ROWS_AT_ONCE = 256
 
 
-class CohortError(Exception):
+class CohortError(LesionError):
     """The cohort cannot be built or read: a sentence that says what, where and what to do."""
 
 

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets.finding import SequenceSlice
+from lesion_transfer.errors import LesionError
 
 DISPLAY_RANGE = (0.0, 255.0)
 LARGEST_WINDOW_PIXELS = 1 << 26
@@ -17,7 +18,7 @@ _SPLINE_REACH = 16
 _GAUSSIAN_TRUNCATE = 4.0
 
 
-class CropError(Exception):
+class CropError(LesionError):
     """This slice cannot be cropped: `reason` is a slug for excluded.csv, the message a sentence."""
 
     def __init__(self, reason: str, sentence: str) -> None:

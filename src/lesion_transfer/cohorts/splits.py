@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from lesion_transfer.cohorts.options import SplitOptions
 from lesion_transfer.cohorts.units import find_leaks, indivisible_units
+from lesion_transfer.errors import LesionError
 from lesion_transfer.randomness import stream_seed
 
 __all__ = ["SplitError", "assign_patients", "find_leaks"]
@@ -22,7 +23,7 @@ _FINEST_SHARE = 20
 _UNKNOWN = 2
 
 
-class SplitError(Exception):
+class SplitError(LesionError):
     """The data set cannot be split as asked: a sentence with the counts and what to change."""
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lesion_transfer.errors import LesionError
+
 COLUMNS = (
     "cohort",
     "finding_key",
@@ -25,7 +27,7 @@ _TEXTS = ("cohort", "finding_key", "patient_id", "finding_id", "subset")
 _LABELS: Mapping[object, bool | None] = {"True": True, "False": False, "": None}
 
 
-class PredictionsError(ValueError):
+class PredictionsError(LesionError):
     """A predictions table that cannot be evaluated; the message is a sentence naming the row and what to do."""
 
 

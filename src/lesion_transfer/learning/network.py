@@ -21,7 +21,6 @@ class LesionNetwork(nn.Module):
 
     def __init__(self, options: NetworkOptions, in_channels: int, dropout: float, patch_pixels: int = 65) -> None:
         super().__init__()
-        _check(options)
         self.options = options
         self.in_channels = in_channels
         self.patch_pixels = patch_pixels
@@ -62,7 +61,7 @@ def build_network(
 ) -> LesionNetwork:
     """An initialised float32 network whose weights depend on `generator` alone, not on torch's global generator.
 
-    Raises NetworkError where the options contradict each other or the patch is too small for three blocks.
+    Raises NetworkError where the patch is too small for three blocks.
     """
     network = LesionNetwork(options, in_channels, dropout, patch_pixels)
     initialise(network, options.initialisation, generator)
@@ -104,18 +103,6 @@ def flattened_width(options: NetworkOptions, patch_pixels: int) -> int:
             f"A patch of {patch_pixels} x {patch_pixels} pixels is too small for three blocks: take 36 up."
         )
     return options.filters[-1] * pixels * pixels
-
-
-def _check(options: NetworkOptions) -> None:
-    n_hidden = len(options.dense)
-    if options.cut > n_hidden:
-        raise NetworkError(
-            f"cut is {options.cut}, but there are {n_hidden} dense layers before the output: at most all of these can "
-            "belong to the feature extractor."
-        )
-    beyond = [layer for layer in options.dropout_after_dense if layer > n_hidden]
-    if beyond:
-        raise NetworkError(f"dropout_after_dense names layer {beyond[0]}, but there are {n_hidden} dense layers.")
 
 
 def _convolutions(options: NetworkOptions, in_channels: int, dropout: float) -> OrderedDict[str, nn.Module]:

@@ -1,8 +1,8 @@
 """What a training can be told: the network, the augmentation and the hyperparameters of one phase."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lesion_transfer.options import Options
 
@@ -36,6 +36,15 @@ class NetworkOptions(Options):
     conv_bias: bool = False
     """Biases before a BatchNorm have no effect on the output; the thesis's code has them."""
     initialisation: Literal["default", "xavier", "kaiming"] = "default"
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> Self:
+        n_hidden = len(self.dense)
+        if self.cut > n_hidden:
+            raise ValueError(f"cut is {self.cut}, but dense has {n_hidden} layers that could belong to the extractor")
+        if beyond := [layer for layer in self.dropout_after_dense if layer > n_hidden]:
+            raise ValueError(f"dropout_after_dense names layer {beyond[0]}, but dense has {n_hidden}")
+        return self
 
 
 class AugmentationOptions(Options):

@@ -47,5 +47,5 @@ def _manifest(source: Path, files: list[Path]) -> pd.DataFrame:
     with progress_bar(f"hashing {source.name}", len(files)) as move:
         for count, file in enumerate(files, start=1):
             rows.append((file.relative_to(source).as_posix(), file.stat().st_size, file_sha256(file)))
-            move(count, None, "")
+            move(count)
     return pd.DataFrame(rows, columns=["path", "bytes", "sha256"])

@@ -27,7 +27,9 @@ def assign(layout: Layout, name: str) -> None:
         own = replicate.set_index("finding_key")
         unknown = sorted(set(findings["finding_key"]) - set(own.index))
         if unknown:
-            raise StageError(f"{layout.split(dataset)} does not know {unknown[0]} of {name}; run `lesion split {dataset}`")
+            raise StageError(
+                f"{layout.split(dataset)} does not know {unknown[0]} of {name}; run `lesion split {dataset}`"
+            )
         rows.append(own.loc[findings["finding_key"]].reset_index())
     assigned = pd.concat(rows, ignore_index=True)
     seen = assigned.merge(findings[["finding_key", "group", "image_sha256"]], on="finding_key")

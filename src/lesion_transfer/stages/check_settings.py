@@ -16,7 +16,9 @@ def check_settings(layout: Layout) -> None:
     for model in sorted(layout.models.glob("*/model.json")):
         phase = json.loads(model.read_text(encoding="utf-8")).get("phase")
         if phase == model.parent.name and phase not in settings.phases:
-            log.warning("phase %s is no longer in params.yaml: %s is removed (DVC's cache keeps it)", phase, model.parent)
+            log.warning(
+                "phase %s is no longer in params.yaml: %s is removed (DVC's cache keeps it)", phase, model.parent
+            )
             shutil.rmtree(model.parent)
             layout.metrics(phase).unlink(missing_ok=True)
     write_text(layout.settings_checked, "params.yaml was read without a fault\n")

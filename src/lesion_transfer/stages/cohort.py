@@ -24,4 +24,4 @@ def cohort(layout: Layout, name: str) -> None:
     )
     shutil.rmtree(layout.cohort(name), ignore_errors=True)
     with progress_bar(f"cutting {name}") as move:
-        build_cohort(findings, options, layout.cohort(name), hashes, lambda n: move(n, None, "findings"), source)
+        build_cohort(findings, options, layout.cohort(name), hashes, move, source)

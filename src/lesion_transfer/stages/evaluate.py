@@ -51,9 +51,7 @@ def pipeline_histories(layout: Layout, settings: Settings) -> dict[str, pd.DataF
     """history.csv of the evaluated phase and of all that it descends from, in the order of training."""
     last = settings.evaluation.after
     names = [*reversed(ancestors(last, settings.phases)), last]
-    return {
-        name: pd.read_csv(require(layout.model(name) / "history.csv", f"lesion transfer {name}")) for name in names
-    }
+    return {name: pd.read_csv(require(layout.model(name) / "history.csv", f"lesion transfer {name}")) for name in names}
 
 
 def curves(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from lesion_transfer.errors import LesionError
 from lesion_transfer.settings import Settings, load_settings
 
-
 T = TypeVar("T")
 
 

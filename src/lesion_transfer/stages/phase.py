@@ -49,7 +49,7 @@ def run_phase(layout: Layout, name: str, stage: str) -> None:
 
             def after_epoch(row: dict[str, float]) -> None:
                 mirror_epoch(run, row, offset)
-                move(int(row["epoch"]), None, f"validation AUC {row['validation_auc']:.3f}")
+                move(int(row["epoch"]), note=f"validation AUC {row['validation_auc']:.3f}")
 
             result = train_network(
                 network,
@@ -128,7 +128,12 @@ def _probe(layout: Layout, settings: Settings, phase: Phase, options: TrainingOp
 
 
 def _write(
-    layout: Layout, name: str, network: LesionNetwork, result: TrainingResult, info: dict[str, Any], loaded: LoadedCohort
+    layout: Layout,
+    name: str,
+    network: LesionNetwork,
+    result: TrainingResult,
+    info: dict[str, Any],
+    loaded: LoadedCohort,
 ) -> dict[str, Any]:
     """The model folder and the phase's DVC metrics, which are returned."""
     folder = layout.model(name)

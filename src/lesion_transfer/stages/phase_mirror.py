@@ -86,5 +86,6 @@ def _gradient_figures(run: TrackedRun, phase: str, result: TrainingResult) -> No
         figure = gradient_flow_figure(values, flow.layers, f"{phase}: gradient flow, epoch {epoch}")
         run.log_bytes(f"gradient_flow/epoch_{epoch:04d}.png", to_png_bytes(figure))
     run.log_bytes(
-        "gradient_flow/evolution.png", to_png_bytes(gradient_evolution_figure(flow.values, flow.layers, flow.epochs))
+        "gradient_flow/evolution.png",
+        to_png_bytes(gradient_evolution_figure(flow.values, flow.layers, flow.epochs.tolist())),
     )

@@ -44,7 +44,12 @@ def roulette(layout: Layout) -> None:
         metrics = {key: value for key, value in best.items() if key != "member"}
         write_json(
             layout.metrics("roulette"),
-            {"best_member": result.best_member, "n": settings.roulette.n, "validation": metrics, "model_sha256": sha256},
+            {
+                "best_member": result.best_member,
+                "n": settings.roulette.n,
+                "validation": metrics,
+                "model_sha256": sha256,
+            },
         )
         run.log_metrics({"best_member": result.best_member, **metrics})
         run.log_folder(folder, "model")
