@@ -8,6 +8,7 @@ import pandas as pd
 
 from lesion_transfer.evaluation.bootstrap import (
     CONFIDENCE,
+    FEW,
     N_DRAWS,
     Estimate,
     estimates,
@@ -58,8 +59,13 @@ def compare(
 
 
 def conclusion(difference_auc: Mapping[str, Any]) -> str:
-    """HELPED when the whole interval is above 0, HARMED when below, CANNOT_BE_TOLD otherwise."""
+    """HELPED when the whole interval is above 0, HARMED when below, CANNOT_BE_TOLD otherwise.
+
+    Also CANNOT_BE_TOLD with fewer than FEW findings of a class: the interval is known to be too narrow there.
+    """
     low, high = difference_auc["low"], difference_auc["high"]
+    if min(difference_auc["n_positive"], difference_auc["n"] - difference_auc["n_positive"]) < FEW:
+        return CANNOT_BE_TOLD
     if low is not None and low > 0:
         return HELPED
     return HARMED if high is not None and high < 0 else CANNOT_BE_TOLD

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
 
@@ -58,12 +59,20 @@ def _merge(content: MutableMapping[str, Any], values: MutableMapping[str, Any], 
         if isinstance(value, MutableMapping) and isinstance(content.get(key), MutableMapping):
             changed += _merge(content[key], value, f"{prefix}{key}.")
         elif key not in content or content[key] != value:
-            if isinstance(value, list) and isinstance(content.get(key), list):
-                content[key][:] = value  # in place, so that the comments around the list stay
+            if isinstance(value, list) and isinstance(content.get(key), CommentedSeq):
+                _replace_items(content[key], value)
             else:
                 content[key] = value
             changed.append(f"{prefix}{key}")
     return changed
+
+
+def _replace_items(items: CommentedSeq, values: list[Any]) -> None:
+    """New items in place; the comment after a list hangs on its last item in ruamel, so it moves to the new last."""
+    following = items.ca.items.pop(len(items) - 1, None)
+    items[:] = values
+    if following is not None:
+        items.ca.items[len(values) - 1] = following
 
 
 def _written_null(representer: RoundTripRepresenter, _: None) -> ScalarNode:
