@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from lesion_transfer.settings import HYPERPARAMETERS
+
 ROOT = Path(__file__).parents[2]
 PARTS = (
     "dvc.yaml",
@@ -23,6 +25,7 @@ PARTS = (
     ".dvc/.gitignore",
 )
 TINY = {
+    "lr": 0.001,
     "epochs": 1,
     "augmentation_factor": 1,
     "bank_copies": 2,
@@ -107,6 +110,8 @@ def new_project(root: Path) -> Project:
     project.change_params(TINY)
     content = YAML().load(root / "params.yaml")
     del content["cohorts"]["prostatex_mpmri"]
+    for phase in content["transfer"].values():
+        phase.update(dict.fromkeys(HYPERPARAMETERS))
     YAML().dump(content, root / "params.yaml")
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.commit("a tiny project")

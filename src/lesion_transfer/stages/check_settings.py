@@ -5,6 +5,7 @@ import logging
 import shutil
 
 from lesion_transfer.files import write_text
+from lesion_transfer.settings import RESERVED_PHASES
 from lesion_transfer.stages.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -15,7 +16,7 @@ def check_settings(layout: Layout) -> None:
     settings = layout.settings()
     for model in sorted(layout.models.glob("*/model.json")):
         phase = json.loads(model.read_text(encoding="utf-8")).get("phase")
-        if phase == model.parent.name and phase not in settings.phases:
+        if phase == model.parent.name and phase not in {*settings.phases, *RESERVED_PHASES}:
             log.warning(
                 "phase %s is no longer in params.yaml: %s is removed (DVC's cache keeps it)", phase, model.parent
             )
