@@ -1,6 +1,7 @@
 """How the gradient flows: per batch and layer its mean and maximum size and the share of exact zeros (thesis 5.2.3)."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +32,7 @@ class GradientRecorder:
         self._layers = tuple(weights)
         self._weights = list(weights.values())
         self._sizes = torch.tensor([float(weight.numel()) for weight in self._weights])
-        self._rows: list[np.ndarray] = []
-        self._epochs: list[int] = []
+        self._epochs: dict[int, list[np.ndarray]] = {}
 
     def record(self, epoch: int) -> None:
         """Notes one batch, after backward and before the step; three fused norms and one transfer for all layers."""
@@ -40,14 +40,26 @@ class GradientRecorder:
         sums, largest, non_zeros = (_norms(gradients, order) for order in (1, math.inf, 0))
         sizes = self._sizes.to(sums)
         values = torch.stack([sums / sizes, largest, 1 - non_zeros / sizes], dim=1)
-        self._rows.append(values.float().cpu().numpy())
-        self._epochs.append(epoch)
+        self._epochs.setdefault(epoch, []).append(values.float().cpu().numpy()[None])
+
+    def by_epoch(self) -> dict[int, np.ndarray]:
+        """What was recorded so far: float32 (batches of the epoch, n_layers, 3) by epoch."""
+        self._epochs = {
+            epoch: rows if len(rows) == 1 else [np.concatenate(rows)] for epoch, rows in self._epochs.items()
+        }
+        return {epoch: rows[0] for epoch, rows in self._epochs.items()}
+
+    def restore(self, by_epoch: Mapping[int, np.ndarray]) -> None:
+        """Goes on from what `by_epoch` gave."""
+        self._epochs = {epoch: [values] for epoch, values in by_epoch.items()}
 
     def result(self) -> GradientFlow:
         """What was recorded so far."""
+        by_epoch = self.by_epoch()
         empty = np.zeros((0, len(self._layers), len(STATISTICS)), dtype=np.float32)
-        values = np.stack(self._rows) if self._rows else empty
-        return GradientFlow(self._layers, values, np.array(self._epochs, dtype=np.int32))
+        values = np.concatenate([empty, *by_epoch.values()])
+        epochs = [epoch for epoch, rows in by_epoch.items() for _ in rows]
+        return GradientFlow(self._layers, values, np.array(epochs, dtype=np.int32))
 
 
 def _norms(tensors: list[Tensor], order: float) -> Tensor:

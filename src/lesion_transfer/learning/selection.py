@@ -1,6 +1,7 @@
 """Which epoch's model is kept (thesis 5.2.3)."""
 
 import math
+from typing import Any
 
 from lesion_transfer.learning.options import OptimizedMetric
 
@@ -29,3 +30,11 @@ class BestEpoch:
             return False
         self._kept, self.epoch = values, epoch
         return True
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers, as JSON values."""
+        return {"epoch": self.epoch, "kept": self._kept}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Puts `state` back."""
+        self.epoch, self._kept = state["epoch"], state["kept"]

@@ -15,6 +15,8 @@ from lesion_transfer.learning.network import LesionNetwork, place, set_dropout
 from lesion_transfer.learning.options import AugmentationOptions, TrainingOptions
 from lesion_transfer.learning.scoring import outputs, score
 from lesion_transfer.learning.selection import BestEpoch
+from lesion_transfer.learning.state import MovingParts, TrainingState
+from lesion_transfer.learning.state import state_copy as state_copy
 from lesion_transfer.learning.streams import global_stream
 from lesion_transfer.learning.updates import Plateau, WeightUpdate
 from lesion_transfer.learning.views import DataViews
@@ -51,6 +53,8 @@ def train(
     device: str | torch.device = "cpu",
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     probe: Probe | None = None,
+    resume_from: TrainingState | None = None,
+    on_state: Callable[[TrainingState], None] | None = None,
 ) -> TrainingResult:
     """Trains `network` in place and returns its best epoch with everything that was measured on the way.
 
@@ -58,7 +62,8 @@ def train(
     seed, name: of all random streams; `name` is usually the phase.
     A history row has epoch, lr, lost_update_share (measured at the epoch's first batch), {train,validation}_{the 8
     metrics} and what `probe` returns. `on_epoch` gets it after the epoch, when `network` holds that epoch's weights.
-    Same inputs, seed and number of threads: same bytes.
+    Same inputs, seed and number of threads: same bytes. `on_state` gets, after `on_epoch`, all that later epochs depend
+    on; with that as `resume_from`, the other arguments and the network as at the start, it goes on to the same bytes.
 
     Raises TrainingError for a loss that is not finite (naming epoch and batch) and for data without labelled rows.
     """
@@ -72,15 +77,20 @@ def train(
 
     loss_of = loss_function(options.loss)
     update = WeightUpdate(trained.parameters(), options.lr, options.precision)
-    plateau = Plateau(update, options.plateau_factor, options.plateau_patience)
-    recorder = GradientRecorder(trained)
-    best = BestEpoch(options.optimized_metric)
-    best_state: dict[str, Tensor] = {}
-    history: list[dict[str, float]] = []
+    parts = MovingParts(
+        network,
+        frozen,
+        update,
+        plateau=Plateau(update, options.plateau_factor, options.plateau_patience),
+        recorder=GradientRecorder(trained),
+        best=BestEpoch(options.optimized_metric),
+    )
     # a frozen extractor gives the probe the same answer after every epoch, so it is asked once
     constant = probe(network) if probe is not None and frozen else {}
+    if resume_from is not None:
+        parts.restore(resume_from)
 
-    for epoch in range(1, options.epochs + 1):
+    for epoch in range(len(parts.history) + 1, options.epochs + 1):
         row: dict[str, float] = {"epoch": epoch, "lr": update.lr}
         _training_mode(network, frozen)
         with global_stream(device, seed, name, "dropout", str(epoch)):
@@ -93,7 +103,7 @@ def train(
                     )
                 update.zero_grad()
                 loss.backward()
-                recorder.record(epoch)
+                parts.recorder.record(epoch)
                 if number == 1:
                     row["lost_update_share"] = update.measured_step()
                 else:
@@ -102,22 +112,17 @@ def train(
         validation = score(trained, validation_rows, loss_of)
         row |= _prefixed("train", score(trained, train_rows, loss_of)) | _prefixed("validation", validation)
         row |= probe(network) if probe is not None and not frozen else constant
-        history.append(row)
-        if best.offer(epoch, validation):
-            best_state = state_copy(network)
-        plateau.step(validation["auc"])
+        parts.history.append(row)
+        if parts.best.offer(epoch, validation):
+            parts.best_state = state_copy(network)
+        parts.plateau.step(validation["auc"])
         if on_epoch is not None:
             on_epoch(row)
+        if on_state is not None:
+            on_state(parts.state())
 
-    return TrainingResult(best_state, best.epoch, history[best.epoch - 1], history, recorder.result())
-
-
-def state_copy(network: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer as it is now, on the CPU, contiguous."""
-    return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in network.state_dict().items()
-    }
+    history, best_epoch = parts.history, parts.best.epoch
+    return TrainingResult(parts.best_state, best_epoch, history[best_epoch - 1], history, parts.recorder.result())
 
 
 def _prepare(network: LesionNetwork, options: TrainingOptions, frozen: bool, device: torch.device) -> None:

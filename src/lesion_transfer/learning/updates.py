@@ -6,7 +6,7 @@ and rounds them back after each step; `float64` does everything in float64.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 Precision = Literal["float32", "compensated", "float64"]
+_REMEMBERED = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
 
 
 class WeightUpdate:
@@ -50,6 +51,32 @@ class WeightUpdate:
                 for master, weight in zip(self._moved, self._weights, strict=True):
                     weight.copy_(master)
 
+    def state(self) -> dict[str, Tensor]:
+        """Copies of Adam's moments and of the float64 masters, on the CPU, named by the weight's number."""
+        copies: dict[str, Tensor] = {}
+        for number, moved in enumerate(self._moved):
+            kept = dict(self.optimizer.state[moved]) | ({"master": moved} if self._compensated else {})
+            copies |= {
+                f"{number}.{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+                for name, tensor in kept.items()
+            }
+        return copies
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Tensor], lr: float) -> None:
+        """Puts `state` back; tensors keep the memory layout of the weights, on which last bits can depend."""
+        for number, moved in enumerate(self._moved):
+            for key, value in state.items():
+                owner, _, name = key.partition(".")
+                if int(owner) != number:
+                    continue
+                if name == "master":
+                    moved.copy_(value)
+                else:
+                    self.optimizer.state[moved][name] = torch.empty_like(moved).copy_(value) if value.ndim else value
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
     def measured_step(self) -> float:
         """One step; returns the share of numbers that Adam wanted to move and that rounding left where they were."""
         before = [moved.detach().clone() for moved in self._moved]
@@ -74,6 +101,15 @@ class Plateau:
             if factor < 1
             else None
         )
+
+    def state(self) -> dict[str, float]:
+        """What it remembers, as JSON values."""
+        return {} if self._scheduler is None else {name: self._scheduler.state_dict()[name] for name in _REMEMBERED}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Puts `state` back; the learning rate itself is the update's."""
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(dict(state))
 
     def step(self, auc: float) -> None:
         """Takes note of an epoch's AUC; nan (one class only) says nothing about progress and is passed over."""
