@@ -5,9 +5,11 @@ Stages are imported when they are called, so that `lesion --help` and the data s
 
 import csv
 import dataclasses
+import json
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +35,10 @@ DATA, MODELS, TOOLS = "Stages: data", "Stages: models", "Tools"
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="an entry of `datasets` in params.yaml")]
 CohortName = Annotated[str, typer.Argument(metavar="COHORT", help="an entry of `cohorts` in params.yaml")]
 PhaseName = Annotated[str, typer.Argument(metavar="PHASE", help="an entry of `transfer` in params.yaml")]
+Threshold = Annotated[float, typer.Option(min=0, max=1, help="a finding is called positive from this probability on")]
+Draws = Annotated[int, typer.Option(min=100, help="draws of patients")]
+BootstrapSeed = Annotated[int, typer.Option("--seed", min=0, help="of the draws; params.yaml's gives evaluate's")]
+AsJson = Annotated[bool, typer.Option("--json", help="as JSON, with all digits")]
 
 
 @app.callback()
@@ -133,6 +139,51 @@ def preset(name: Annotated[str, typer.Argument(metavar="demo|thesis|thesis-faith
 
     changed = apply_preset(find_layout(), name)
     typer.echo(f"params.yaml now holds the preset {name}; {len(changed)} values changed")
+
+
+@app.command(rich_help_panel=TOOLS)
+def metrics(
+    predictions: Annotated[Path, typer.Argument(metavar="CSV", help="a predictions.csv")],
+    threshold: Threshold = 0.5,
+    draws: Draws = 2000,
+    seed: BootstrapSeed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Every metric of a predictions table with its intervals, recomputed from the table alone."""
+    from lesion_transfer.reporting.terminal import metrics_tables
+    from lesion_transfer.stages.metrics import metrics as tool
+
+    entries = tool(predictions, seed, threshold, draws)
+    if as_json:
+        typer.echo(json.dumps(entries, indent=2, allow_nan=False))
+        return
+    for shown in metrics_tables(entries):
+        Console().print(shown)
+
+
+@app.command(rich_help_panel=TOOLS)
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="a predictions.csv")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="another one, of the same findings")],
+    subset: Annotated[str | None, typer.Option(help="of both tables; default: test where there is one")] = None,
+    replicate: Annotated[int, typer.Option(min=0)] = 0,
+    threshold: Threshold = 0.5,
+    draws: Draws = 2000,
+    seed: BootstrapSeed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Two predictions tables of the same findings: differences with paired intervals over patients, and tests."""
+    from lesion_transfer.reporting.terminal import comparison_lines, comparison_table
+    from lesion_transfer.stages.compare import compare as tool
+
+    found = tool(before, after, seed, subset=subset, replicate=replicate, threshold=threshold, n_draws=draws)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+        return
+    for name, content in found.items():
+        Console().print(comparison_table(name, content))
+        for line in comparison_lines(content):
+            Console().print(line, highlight=False)
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -54,11 +54,12 @@ class RouletteOptions(Options):
 
 
 class EvaluationOptions(Options):
-    """Which two phases are compared on the test subset, and the bootstrap's draws."""
+    """Which two phases are compared on the test subset, the bootstrap's draws, and the copies a lesion is read in."""
 
     before: str
     after: str
     bootstrap_draws: Annotated[int, Field(ge=100)]
+    enhanced_copies: Annotated[int, Field(ge=0)]
 
 
 class Settings(TrainingOptions):

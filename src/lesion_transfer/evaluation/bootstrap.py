@@ -120,6 +120,26 @@ def paired_differences(
     return found
 
 
+def paired_p_value(
+    before: pd.DataFrame, after: pd.DataFrame, draws: np.ndarray, metric: str = "auc", threshold: float = 0.5
+) -> float | None:
+    """Two-sided p of no difference, by inverting the percentile interval: below 0.05 where the 95 % one leaves out 0.
+
+    Arguments as of `paired_differences`; None where no draw defines the metric on both sides. With B draws the
+    smallest p is 2 / (B + 1) (Davison and Hinkley 1997, 4.2: the data count as one draw).
+    """
+    labels, first = _one_row_a_finding(before)
+    _, second = _one_row_a_finding(after)
+    drawn = weighted_metric(metric, labels, second, draws, threshold) - weighted_metric(
+        metric, labels, first, draws, threshold
+    )
+    defined = drawn[~np.isnan(drawn)]
+    if len(defined) == 0:
+        return None
+    tails = min((defined <= 0).sum(), (defined >= 0).sum())
+    return float(min(1.0, 2 * (1 + tails) / (len(defined) + 1)))
+
+
 def paired_difference(
     before: pd.DataFrame,
     after: pd.DataFrame,

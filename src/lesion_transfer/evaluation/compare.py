@@ -14,8 +14,11 @@ from lesion_transfer.evaluation.bootstrap import (
     estimates,
     paired,
     paired_differences,
+    paired_p_value,
     patient_draws,
 )
+from lesion_transfer.evaluation.delong import NormalInterval
+from lesion_transfer.evaluation.independent import LABEL, independent_difference, independent_intervals
 from lesion_transfer.evaluation.predictions import PredictionsError, labelled
 
 HELPED, HARMED, CANNOT_BE_TOLD = "helped", "harmed", "cannot be told with these data"
@@ -33,7 +36,8 @@ def compare(
     """Every metric before, after and their difference, each with its patient-clustered interval, ready for JSON.
 
     The tables hold a row a finding (one subset, one replicate, copy 0); findings without label are left out and
-    counted. All intervals come from the same draws of patients. The caller adds `before.phase` and `after.phase`.
+    counted. All intervals come from the same draws of patients, but for `independent`: DeLong's and Wilson's, which
+    take every lesion for a patient of its own. The caller adds `before.phase` and `after.phase`.
     """
     known_before, known_after = labelled(before), labelled(after)
     if len(known_before) == 0:
@@ -43,13 +47,16 @@ def compare(
     difference = paired_differences(first, second, draws, threshold, confidence)
     summary = verdict(difference["auc"].to_dict(), confidence)
     return {
-        "before": {
-            name: estimate.to_dict() for name, estimate in estimates(first, draws, threshold, confidence).items()
+        "before": _as_dicts(estimates(first, draws, threshold, confidence)),
+        "after": _as_dicts(estimates(second, draws, threshold, confidence)),
+        "difference": _as_dicts(difference),
+        "p_value_auc": paired_p_value(first, second, draws),
+        "independent": {
+            "label": LABEL,
+            "before": _as_dicts(independent_intervals(first, threshold, confidence)),
+            "after": _as_dicts(independent_intervals(second, threshold, confidence)),
+            "difference": {"auc": independent_difference(first, second, confidence).to_dict()},
         },
-        "after": {
-            name: estimate.to_dict() for name, estimate in estimates(second, draws, threshold, confidence).items()
-        },
-        "difference": {name: estimate.to_dict() for name, estimate in difference.items()},
         "verdict": summary,
         "threshold": threshold,
         "confidence": confidence,
@@ -91,7 +98,7 @@ def verdict(difference_auc: Mapping[str, Any], confidence: float = CONFIDENCE) -
     )
 
 
-def _as_dicts(by_name: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
+def _as_dicts(by_name: Mapping[str, Estimate | NormalInterval]) -> dict[str, dict[str, Any]]:
     return {name: estimate.to_dict() for name, estimate in by_name.items()}
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lesion_transfer.evaluation.predictions import COLUMNS
 from lesion_transfer.files import replacing, write_csv, write_json
 from lesion_transfer.learning.checkpoint import load_model, save_model
+from lesion_transfer.learning.enhanced import augmented_probabilities
 from lesion_transfer.learning.gradients import STATISTICS, GradientFlow
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import TrainingOptions
@@ -74,6 +76,10 @@ def run_phase(layout: Layout, name: str, stage: str) -> None:
             "cohort": phase.cohort,
             "channels": loaded.cohort.channels,
             "zscore": loaded.zscore.to_dict(),
+            "kind": settings.datasets[settings.dataset_of(phase.cohort)].kind,
+            "cohort_options": settings.cohorts[phase.cohort].model_dump(mode="json"),
+            "augmentation": settings.augmentation.model_dump(mode="json"),
+            "seed": settings.seed,
             "best_epoch": result.best_epoch,
             "frozen": phase.frozen,
             "extractor_sha256_before": extractor_sha256(before),
@@ -81,7 +87,10 @@ def run_phase(layout: Layout, name: str, stage: str) -> None:
             "hyperparameters": options.model_dump(mode="json"),
             "lineage": lineage,
         }
-        summary = _write(layout, name, network, result, info, loaded)
+        table = predictions(network, loaded)
+        if phase.cohort == settings.target:
+            table = pd.concat([table, enhanced_predictions(network, loaded, table, settings)], ignore_index=True)
+        summary = _write(layout, name, network, result, info, table)
         mirror_phase(run, layout.model(name), loaded, result, summary)
 
 
@@ -133,7 +142,7 @@ def _write(
     network: LesionNetwork,
     result: TrainingResult,
     info: dict[str, Any],
-    loaded: LoadedCohort,
+    table: pd.DataFrame,
 ) -> dict[str, Any]:
     """The model folder and the phase's DVC metrics, which are returned."""
     folder = layout.model(name)
@@ -141,7 +150,7 @@ def _write(
     history = pd.DataFrame(result.history)
     history.insert(1, "replicate", 0)
     write_csv(folder / "history.csv", history.astype({"epoch": int}))
-    write_csv(folder / "predictions.csv", predictions(network, loaded))
+    write_csv(folder / "predictions.csv", table)
     save_gradient_flow(folder, result.gradient_flow)
     selected_on = {
         key.removeprefix("validation_"): value
@@ -169,6 +178,27 @@ def predictions(network: LesionNetwork, loaded: LoadedCohort) -> pd.DataFrame:
     table["copy"] = 0
     table["probability"] = predict_probabilities(network, loaded.data.images, loaded.cohort.patch_pixels)
     return table[list(COLUMNS)]
+
+
+def enhanced_predictions(
+    network: LesionNetwork, loaded: LoadedCohort, plain: pd.DataFrame, settings: Settings
+) -> pd.DataFrame:
+    """Rows for copies 1.. of the validation and test rows of `plain`; every phase reads the same copies."""
+    copies = settings.evaluation.enhanced_copies
+    rows = torch.cat([loaded.rows("validation"), loaded.rows("test")]).sort().values
+    probabilities = augmented_probabilities(
+        network,
+        loaded.data.images,
+        rows,
+        copies,
+        settings.augmentation,
+        torch_generator(settings.seed, "enhanced prediction", loaded.cohort.name),
+        loaded.cohort.patch_pixels,
+    )
+    table = plain.loc[np.repeat(rows.numpy(), copies)].reset_index(drop=True)
+    table["copy"] = np.tile(np.arange(1, copies + 1), len(rows))
+    table["probability"] = probabilities.ravel()
+    return table
 
 
 def save_gradient_flow(folder: Path, flow: GradientFlow) -> None:

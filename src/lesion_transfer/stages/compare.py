@@ -1,0 +1,44 @@
+"""Tool `lesion compare`: two predictions tables of the same findings, with paired intervals, from the tables alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lesion_transfer.evaluation.bootstrap import N_DRAWS
+from lesion_transfer.evaluation.compare import compare as compare_tables
+from lesion_transfer.evaluation.enhanced import both_predictions
+from lesion_transfer.evaluation.predictions import read_predictions, select
+from lesion_transfer.evaluation.summary import STREAM
+from lesion_transfer.randomness import named_generator
+
+
+def compare(
+    before: Path,
+    after: Path,
+    seed: int,
+    *,
+    subset: str | None = None,
+    replicate: int = 0,
+    threshold: float = 0.5,
+    n_draws: int = N_DRAWS,
+) -> dict[str, dict[str, Any]]:
+    """The comparison of the plain predictions, and of the enhanced ones where both tables have copies, by name.
+
+    subset: of both tables; None: test where both have it, else everything.
+    """
+    tables = [read_predictions(path) for path in (before, after)]
+    if subset is None and all((table["subset"] == "test").any() for table in tables):
+        subset = "test"
+    sides = [both_predictions(select(table, subset=subset, replicate=replicate, copy=None)) for table in tables]
+    found = {}
+    for name in sides[0]:
+        if name in sides[1] and not any(_empty(side[name]) for side in sides):
+            generator = named_generator(seed, *STREAM)
+            found[name] = compare_tables(sides[0][name], sides[1][name], generator, threshold, n_draws=n_draws)
+            found[name] |= {"subset": subset or "all", "replicate": replicate}
+    return found
+
+
+def _empty(table: pd.DataFrame) -> bool:
+    return len(table) == 0

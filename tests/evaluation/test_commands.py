@@ -1,0 +1,97 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from lesion_transfer.cli import app
+from lesion_transfer.evaluation.bootstrap import paired_difference
+from lesion_transfer.evaluation.compare import compare
+from lesion_transfer.evaluation.predictions import PredictionsError
+from lesion_transfer.files import write_csv
+from lesion_transfer.randomness import named_generator
+
+
+def predictions(make_table, seed, noise=1.0, copies=2):
+    """40 patients with two findings: 20 patients to test, 20 to validate, plain and augmented."""
+    generator = np.random.default_rng(seed)
+    labels = np.random.default_rng(99).random(80) < 0.5
+    logits = labels + noise * generator.normal(size=(copies + 1, 80))
+    table = make_table([bool(label) for label in labels], [0] * 80, [f"P{row // 2}" for row in range(80)])
+    table["subset"] = ["test"] * 40 + ["validation"] * 40
+    return pd.concat(
+        [table.assign(copy=copy, probability=1 / (1 + np.exp(-row))) for copy, row in enumerate(logits)],
+        ignore_index=True,
+    )
+
+
+def run(*arguments):
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout
+
+
+def shown(*arguments):
+    """What a terminal shows, whatever its width."""
+    return " ".join(run(*arguments).split())
+
+
+def test_metrics_of_every_subset_plain_and_enhanced_beside_each_other(tmp_path, make_table):
+    write_csv(tmp_path / "predictions.csv", predictions(make_table, 1))
+    found = json.loads(run("metrics", tmp_path / "predictions.csv", "--json", "--draws", 200))
+    assert [(entry["subset"], entry["prediction"], entry["copies"]) for entry in found] == [
+        ("test", "plain", 0),
+        ("test", "enhanced", 2),
+        ("validation", "plain", 0),
+        ("validation", "enhanced", 2),
+    ]
+    auc = found[0]["metrics"]["auc"]
+    assert auc["low"] < auc["value"] < auc["high"]
+    assert found[0]["independent"]["auc"]["value"] == pytest.approx(auc["value"])
+    assert found[1]["metrics"]["auc"]["value"] != auc["value"]
+    text = shown("metrics", tmp_path / "predictions.csv", "--draws", 200)
+    for words in ("mean of 2 augmented copies", "validation (selected on)", "lesions treated", f"{auc['value']:.3f}"):
+        assert words in text
+
+
+def test_metrics_of_findings_without_labels_is_said(tmp_path, make_table):
+    write_csv(tmp_path / "predictions.csv", make_table([None, None], [0.2, 0.7]))
+    assert "no finding has a label (2 findings)" in shown("metrics", tmp_path / "predictions.csv")
+
+
+def test_compare_equals_what_the_stage_evaluate_computes_of_the_same_seed(tmp_path, make_table):
+    tables = {name: predictions(make_table, seed) for name, seed in (("before", 1), ("after", 2))}
+    for name, table in tables.items():
+        write_csv(tmp_path / f"{name}.csv", table)
+    found = json.loads(
+        run("compare", tmp_path / "before.csv", tmp_path / "after.csv", "--json", "--draws", 300, "--seed", 7)
+    )
+    test_rows = {name: table[(table["subset"] == "test") & (table["copy"] == 0)] for name, table in tables.items()}
+    expected = compare(**test_rows, generator=named_generator(7, "evaluate", "bootstrap"), n_draws=300)
+    assert found["plain"]["difference"] == json.loads(json.dumps(expected["difference"]))
+    assert found["enhanced"]["difference"]["auc"] != found["plain"]["difference"]["auc"]
+    text = shown("compare", tmp_path / "before.csv", tmp_path / "after.csv", "--draws", 300)
+    for words in ("paired DeLong, lesions treated as independent", "paired bootstrap of patients: p = "):
+        assert words in text
+
+
+def test_the_p_value_agrees_with_the_interval(make_table):
+    """p < 0.05 exactly where the 95 % interval leaves out 0, but for the draw that the data count as."""
+    for seed in range(6):
+        before, after = (predictions(make_table, 2 * seed + side, noise) for side, noise in ((0, 2.0), (1, 1.2)))
+        before, after = (table[table["copy"] == 0] for table in (before, after))
+        found = compare(before, after, np.random.default_rng(seed), n_draws=499)
+        low, high = (found["difference"]["auc"][bound] for bound in ("low", "high"))
+        if min(abs(low), abs(high)) > 0.01:
+            assert (found["p_value_auc"] < 0.05) == (low > 0 or high < 0), seed
+        single = paired_difference(before, after, np.random.default_rng(seed), n_draws=499)
+        assert (single.low, single.high) == (low, high)
+
+
+def test_two_tables_of_other_findings_are_refused(tmp_path, make_table):
+    write_csv(tmp_path / "one.csv", make_table([True, False], [0.2, 0.4]))
+    write_csv(tmp_path / "other.csv", make_table([True, False], [0.2, 0.4], ["Q", "R"]))
+    with pytest.raises(PredictionsError, match="do not cover the same findings: 2 "):
+        run("compare", tmp_path / "one.csv", tmp_path / "other.csv")
