@@ -150,8 +150,8 @@ def metrics(
     as_json: AsJson = False,
 ) -> None:
     """Every metric of a predictions table with its intervals, recomputed from the table alone."""
-    from lesion_transfer.reporting.terminal import metrics_tables
     from lesion_transfer.stages.metrics import metrics as tool
+    from lesion_transfer.stages.terminal import metrics_tables
 
     entries = tool(predictions, seed, threshold, draws)
     if as_json:
@@ -173,8 +173,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Two predictions tables of the same findings: differences with paired intervals over patients, and tests."""
-    from lesion_transfer.reporting.terminal import comparison_lines, comparison_table
     from lesion_transfer.stages.compare import compare as tool
+    from lesion_transfer.stages.terminal import comparison_lines, comparison_table
 
     found = tool(before, after, seed, subset=subset, replicate=replicate, threshold=threshold, n_draws=draws)
     if as_json:
