@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, ValidationError, create_model, mo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from lesion_transfer.backends.options import BackendOptions
 from lesion_transfer.cohorts.options import CohortOptions, SplitOptions
 from lesion_transfer.datasets.options import DatasetOptions
 from lesion_transfer.errors import LesionError
@@ -69,6 +70,7 @@ class Settings(TrainingOptions):
     threads: Annotated[int, Field(ge=1)]
     """CPU threads of a training: part of the settings because other threads give other last bits."""
     device: Literal["cpu", "cuda", "auto"]
+    backend: BackendOptions
     target: str
     network: NetworkOptions
     augmentation: AugmentationOptions

@@ -12,14 +12,15 @@ ROOMS = {
     "cli": {"stages", "tracking", "errors"},
     "stages": {
         *("tracking", "settings", "reporting", "evaluation", "transfer", "learning", "cohorts", "datasets", "imaging"),
-        *("options", "randomness", "files", "errors"),
+        *("backends", "options", "randomness", "files", "errors"),
     },
     "tracking": {"errors"},
-    "settings": {"options", "errors", "cohorts", "datasets", "learning", "transfer"},
+    "settings": {"options", "errors", "backends", "cohorts", "datasets", "learning", "transfer"},
     "reporting": {"evaluation", "files", "errors"},
     "evaluation": {"learning", "files", "errors", "randomness"},
     "transfer": {"learning", "errors"},
-    "learning": {"options", "randomness", "files", "errors"},
+    "learning": {"backends", "options", "randomness", "files", "errors"},
+    "backends": {"options", "errors"},
     "cohorts": {"datasets", "options", "randomness", "files", "errors"},
     "datasets": {"imaging", "options", "randomness", "files", "errors"},
     "imaging": {"errors"},
@@ -30,8 +31,11 @@ ROOMS = {
     "__main__": {"cli"},
 }
 STAGE_MODULES = {"settings": "check_settings"}
-MIRROR = {f"{PACKAGE}.tracking", f"{PACKAGE}.stages.progress", f"{PACKAGE}.stages.phase_mirror"}
-"""Modules whose work reaches no output of a training stage: MLflow, its figures, progress bars."""
+MIRROR = {
+    *(f"{PACKAGE}.tracking", f"{PACKAGE}.stages.progress", f"{PACKAGE}.stages.phase_mirror"),
+    *(f"{PACKAGE}.backends.backend", f"{PACKAGE}.backends.ray_backend"),
+}
+"""Modules whose work reaches no output of a training stage: MLflow, its figures, progress bars, where tasks run."""
 
 
 @pytest.fixture(scope="module")

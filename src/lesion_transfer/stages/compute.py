@@ -1,7 +1,11 @@
-"""Where and how exactly a training computes: device, threads, determinism."""
+"""Where and how exactly a training computes: device, threads, determinism, and the back end of independent tasks."""
+
+from functools import partial
 
 import torch
 
+from lesion_transfer.backends.backend import Backend, InProcess
+from lesion_transfer.backends.ray_backend import RayBackend
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import StageError
 
@@ -11,9 +15,7 @@ def prepare_compute(settings: Settings) -> torch.device:
 
     Raises StageError where params.yaml asks for a GPU that is not there.
     """
-    torch.set_num_threads(settings.threads)
-    # The same switch as use_deterministic_algorithms, without its import of the compiler (1.5 s a stage).
-    torch.set_deterministic_debug_mode("error")
+    prepare_process(settings.threads)
     if settings.device == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
@@ -21,3 +23,24 @@ def prepare_compute(settings: Settings) -> torch.device:
     if settings.device == "cuda":
         raise StageError("device is cuda, but PyTorch finds no GPU here; set device: cpu or auto")
     return torch.device("cpu")
+
+
+def prepare_process(threads: int) -> None:
+    """What has to be equal in every process that computes, for its results to be: threads, deterministic algorithms."""
+    torch.set_num_threads(threads)
+    # The same switch as use_deterministic_algorithms, without its import of the compiler (1.5 s a stage).
+    torch.set_deterministic_debug_mode("error")
+
+
+def make_backend(settings: Settings, device: torch.device) -> Backend:
+    """Where the independent trainings of a stage run, as `backend` in params.yaml says; use it in a `with` block."""
+    asked = settings.backend
+    if asked.kind == "in_process":
+        return InProcess()
+    return RayBackend(
+        asked.address,
+        asked.workers,
+        threads=settings.threads,
+        gpus=int(device.type == "cuda"),
+        prepare=partial(prepare_process, settings.threads),
+    )

@@ -1,0 +1,167 @@
+"""Tasks on Ray's workers: a private cluster on this machine, or a running one by its address (docs/cluster.md)."""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from lesion_transfer.backends.backend import BackendError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+RETRIES = 3
+"""How often a task is run again when its worker is killed."""
+KNOCK_SECONDS = 10
+AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+class RayBackend:
+    """A window of `n_workers` tasks at a time. A killed worker's task runs again; a task's own exception does not.
+
+    address: None starts a private cluster on this machine, listening behind a token of its own; HOST:PORT or auto joins
+    a running one, whose nodes have this package installed. n_workers: None is one a GPU or, on CPUs, as many as there
+    are cores for `threads` each. gpus: of one worker. prepare: called in a worker before each task, to set what a
+    process needs (threads, determinism).
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        n_workers: int | None = None,
+        *,
+        threads: int = 1,
+        gpus: int = 0,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        self._address, self._n_workers = address, n_workers
+        self._threads, self._gpus, self._prepare = threads, gpus, prepare
+        self._started = False
+
+    def run(
+        self,
+        function: Callable[[T], R],
+        tasks: Sequence[T],
+        on_result: Callable[[int, R], None] | None = None,
+    ) -> list[R]:
+        """As Backend.run; raises BackendError where a task's workers are killed again and again."""
+        if not tasks:
+            return []
+        self._connect()
+        import ray
+
+        remote: Any = ray.remote(
+            num_cpus=self._threads, num_gpus=self._gpus, max_retries=RETRIES, retry_exceptions=False
+        )(_run_task)
+        shared = ray.put((self._prepare, function))
+        window = self._window()
+        waiting = list(enumerate(tasks))[::-1]
+        running: dict[Any, int] = {}
+        results: dict[int, R] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < window:
+                    number, task = waiting.pop()
+                    running[remote.remote(shared, task)] = number
+                (done, *_), _ = ray.wait(list(running))
+                number = running.pop(done)
+                results[number] = _result(done, number, len(tasks))
+                if on_result is not None:
+                    on_result(number, results[number])
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+        return [results[number] for number in range(len(tasks))]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leaves the cluster; a private one ends."""
+        if self._started:
+            import ray
+
+            ray.shutdown()
+            self._started = False
+
+    def _connect(self) -> None:
+        """Joins or starts the cluster once; one that this process is already joined to is used and left as it is."""
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if self._address is None and not any(name in os.environ for name in AUTHENTICATION):
+            # Ray listens on every interface, and a token that it makes itself stays at home and upsets later clusters.
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        import ray
+
+        if ray.is_initialized():
+            return
+        _reachable(self._address)
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+        environment = {"env_vars": {"OMP_NUM_THREADS": str(self._threads), "RAY_USAGE_STATS_ENABLED": "0"}}
+        try:
+            if self._address is None:
+                n_cpus = (self._n_workers or max(1, _n_cores() // self._threads)) * self._threads
+                ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, runtime_env=environment, **quiet)
+            else:
+                ray.init(address=self._address, runtime_env=environment, **quiet)
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            where = f"the Ray cluster {self._address} cannot be joined" if self._address else "Ray cannot be started"
+            raise BackendError(f"{where}: {error}") from error
+        self._started = True
+
+    def _window(self) -> int:
+        """Tasks to hand out at a time; BackendError where the cluster has not even one worker's CPUs and GPUs."""
+        import ray
+
+        resources = ray.cluster_resources()
+        room = int(resources.get("CPU", 0) // self._threads)
+        if self._gpus:
+            room = min(room, int(resources.get("GPU", 0) // self._gpus))
+        if room < 1:
+            raise BackendError(
+                f"A worker needs {self._threads} CPUs and {self._gpus} GPUs, but Ray finds {resources.get('CPU', 0):g} "
+                f"and {resources.get('GPU', 0):g}; lower `threads`, set device: cpu, or add a node."
+            )
+        return min(room, self._n_workers or room)
+
+
+def _run_task(shared: tuple[Callable[[], None] | None, Callable[[T], R]], task: T) -> R:
+    prepare, function = shared
+    if prepare is not None:
+        prepare()
+    return function(task)
+
+
+def _result(reference: Any, number: int, n_tasks: int) -> Any:
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayError as error:
+        raise BackendError(
+            f"Task {number + 1} of {n_tasks} was given up: its worker was lost {RETRIES + 1} times, often for lack of "
+            f"memory; lower backend.workers or batch_size. Ray says: {error}"
+        ) from error
+
+
+def _reachable(address: str | None) -> None:
+    """Knocks at HOST:PORT, for Ray would try for minutes; BackendError where nobody opens."""
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+    except OSError as error:
+        raise BackendError(
+            f"the Ray cluster {address} cannot be joined: nothing listens there ({error}); "
+            "start its head node (docs/cluster.md) or mend backend.address"
+        ) from error
+
+
+def _n_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
