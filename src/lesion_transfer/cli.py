@@ -209,6 +209,40 @@ def runs(
     Console().print(table)
 
 
+@app.command(rich_help_panel=TOOLS)
+def download(
+    dataset: Annotated[str, typer.Argument(metavar="prostatex|lungx|brain", help="which published data set")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="where to put it; a second call goes on from there")],
+    channel: Annotated[list[str] | None, typer.Option(help="only this channel, as t2; may be repeated")] = None,
+    patient: Annotated[list[str] | None, typer.Option(help="only this patient; may be repeated")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list series, files and bytes; no network is used")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="with --dry-run: every series, as CSV")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask before the transfer")] = False,
+) -> None:
+    """Fetch just the series that the cohorts need from the NCI Imaging Data Commons, and say what you have to fetch."""
+    from lesion_transfer.stages import download as tool
+
+    console = Console()
+    plan = tool.plan_download(dataset, folder, channel or (), patient or ())
+    if dry_run and as_csv:
+        tool.write_plan(plan)
+        return
+    failed: dict[str, str] = {}
+    if plan.needed:
+        tool.show_plan(plan, console)
+        if not dry_run:
+            yes or typer.confirm("Fetch what is missing?", abort=True, err=True)
+            failed = tool.run_download(plan).failed
+            console.print(
+                *(failed.values() or ["All series are there, whole."]), sep="\n", soft_wrap=True, markup=False
+            )
+    complete = tool.show_by_hand(plan, console)
+    if not dry_run and (failed or not complete):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """The entry point: errors that the user can mend are printed as a sentence; LESION_DEBUG=1 shows the traceback."""
     try:

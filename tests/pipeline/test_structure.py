@@ -12,7 +12,7 @@ ROOMS = {
     "cli": {"stages", "tracking", "errors"},
     "stages": {
         *("tracking", "settings", "reporting", "evaluation", "transfer", "learning", "cohorts", "datasets", "imaging"),
-        *("backends", "options", "randomness", "files", "errors"),
+        *("backends", "getting", "options", "randomness", "files", "errors"),
     },
     "tracking": {"errors"},
     "settings": {"options", "errors", "backends", "cohorts", "datasets", "learning", "transfer"},
@@ -21,6 +21,7 @@ ROOMS = {
     "transfer": {"learning", "errors"},
     "learning": {"backends", "options", "randomness", "files", "errors"},
     "backends": {"options", "errors"},
+    "getting": {"datasets", "errors"},
     "cohorts": {"datasets", "options", "randomness", "files", "errors"},
     "datasets": {"imaging", "options", "randomness", "files", "errors"},
     "imaging": {"errors"},

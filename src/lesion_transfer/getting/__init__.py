@@ -1,0 +1,1 @@
+"""Getting published data sets: which series are needed, fetching them, and what only the user can fetch."""
