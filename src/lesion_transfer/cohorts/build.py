@@ -12,6 +12,7 @@ import pandas as pd
 
 from lesion_transfer.cohorts.cohort import Cohort, CohortError, image_sha256, load_cohort
 from lesion_transfer.cohorts.crop import CropError, crop_patch
+from lesion_transfer.cohorts.near_duplicates import perceptual_hash
 from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets.finding import Exclusion, Finding, SequenceSlice
 from lesion_transfer.files import replacing, write_csv, write_json
@@ -33,6 +34,7 @@ CHANNEL_COLUMNS = (
     "mean",
     "std",
     "padded_share",
+    "phash",
 )
 
 
@@ -172,6 +174,7 @@ class _Building:
                 "spacing_row_mm": float(spacing[0]),
                 "spacing_column_mm": float(spacing[1]),
                 "padded_share": share,
+                "phash": perceptual_hash(source.pixels),
             }
             row.update({f"{channel}_{name}": value for name, value in values.items()})
         row["image_sha256"] = image_sha256(image)

@@ -51,3 +51,7 @@ class SplitOptions(Options):
     """Of the data sets other than the target's, which have no test subset."""
     folds: Annotated[int, Field(ge=2)]
     replicates: Annotated[int, Field(ge=1)]
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=576)] | None = 24
+    """Patients whose slices' perceptual hashes differ in at most so many of 576 bits stay together; null: not asked."""
+    shared_patient_ids: bool = True
+    """Whether equal patient ids in two data sets are one person, whom no split may separate."""

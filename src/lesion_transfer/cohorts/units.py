@@ -1,20 +1,41 @@
-"""Which patients no split may separate: those joined by a group of duplicates or by an equal image."""
+"""Which patients no split may separate: those joined by a group of duplicates, an equal image or one DICOM instance."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-JOINING_COLUMNS = ("group", "image_sha256")
+JOINING_COLUMNS = ("group", "image_sha256", "sop_uid", "near_duplicate")
 """An equal, non-empty value in one of these joins two patients."""
+
+
+def joining_rows(findings: pd.DataFrame, channels: Sequence[str]) -> pd.DataFrame:
+    """What could join patients of a cohort, a row a finding and channel.
+
+    findings: a cohort's. Columns: finding_key, patient_id, label, group, image_sha256, sop_uid, phash (empty where the
+    cohort has none; `near_duplicate_groups` makes the column near_duplicate of the last, over all cohorts together).
+    """
+    common = ["finding_key", "patient_id", "label", "group", "image_sha256"]
+    return pd.concat(
+        [
+            findings[common].assign(
+                **{
+                    name: findings.get(f"{channel}_{name}", pd.Series("", findings.index))
+                    for name in ("sop_uid", "phash")
+                }
+            )
+            for channel in channels
+        ],
+        ignore_index=True,
+    )
 
 
 def indivisible_units(rows: pd.DataFrame) -> dict[str, int]:
     """The unit of each patient_id: 0, 1, ... in the order of the units' alphabetically first patients.
 
-    rows: patient_id and any of group and image_sha256; a finding may stand in several rows. Units are the connected
+    rows: patient_id and any of JOINING_COLUMNS; a finding may stand in several rows. Units are the connected
     components of the graph of patients and of what they share, so that being joined carries over (A-B, B-C: A-C).
     The numbers depend on the set of rows, not on their order.
     """
@@ -38,10 +59,10 @@ def indivisible_units(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def find_leaks(rows: pd.DataFrame) -> list[str]:
-    """A sentence for each patient, group or image that stands in two subsets, or two folds, of one replicate.
+    """A sentence for each patient, group, image or instance that stands in two subsets, or folds, of one replicate.
 
-    rows: a split joined with its cohort's rows: replicate, subset, patient_id, and any of fold, group, image_sha256.
-    An empty list: nothing that was trained on is tested.
+    rows: splits joined with their cohorts' rows: replicate, subset, patient_id, and any of fold, cohort and
+    JOINING_COLUMNS. An empty list: nothing that was trained on is tested, in one cohort or across them.
     """
     return [sentence for name in ("patient_id", *JOINING_COLUMNS) if name in rows for sentence in _leaks(rows, name)]
 
@@ -57,10 +78,17 @@ def _leaks(rows: pd.DataFrame, name: str) -> Iterator[str]:
         if kind not in filled:
             continue
         placed = filled[present(filled[kind])]
-        for (replicate, value), together in placed.groupby(["replicate", name]):  # type: ignore[misc]
-            places = sorted(together[kind].astype(str).unique())
-            if len(places) > 1:
-                yield (
-                    f"Replicate {replicate}: {name} {value} stands in the {kind}s {' and '.join(places)}; "
-                    "draw the split again with every cohort of the data set."
-                )
+        places = placed.groupby(["replicate", name])[kind].nunique()
+        for replicate, value in places.index[places > 1]:
+            together = placed[(placed["replicate"] == replicate) & (placed[name] == value)]
+            named = sorted(together[kind].astype(str).unique())
+            sentence = f"Replicate {replicate}: {name} {value} stands in the {kind}s {' and '.join(named)}"
+            yield f"{sentence} ({_where(together, kind)})." if "cohort" in together else f"{sentence}."
+
+
+def _where(together: pd.DataFrame, kind: str) -> str:
+    """One finding of each place, by which a user finds the leak: `test: prostatex_dwi ProstateX-0001/1/1`."""
+    shown = together.sort_values([kind, "cohort", "finding_key"]).drop_duplicates([kind, "cohort"])
+    return ", ".join(
+        f"{row[kind]}: {row['cohort']} {row['finding_key']}" for row in shown.astype(str).to_dict("records")
+    )

@@ -1,38 +1,71 @@
-"""Stage `assign`: each row of a cohort with the subset and fold of its patient, checked for leaks.
+"""Stage `assign`: each row of a cohort with the subset and fold of its patient, checked for leaks across all cohorts.
 
 DVC needs one file a cohort, so that a change of another data set's split re-runs no training of this one.
 """
 
 import pandas as pd
 
-from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.cohorts.cohort import Cohort, load_cohort
+from lesion_transfer.cohorts.near_duplicates import near_duplicate_groups
 from lesion_transfer.cohorts.splits import find_leaks
+from lesion_transfer.cohorts.units import joining_rows
 from lesion_transfer.files import write_csv
+from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
+
+SHOWN_LEAKS = 5
 
 
 def assign(layout: Layout, name: str) -> None:
     """Writes data/assigned/COHORT.csv: the split's rows in the order of the cohort's images, replicate by replicate.
 
-    Raises StageError when a patient, a group of duplicates or an image stands in two subsets.
+    Raises StageError when a patient, a group of exact or near duplicates, an image or a DICOM instance stands in two
+    subsets or folds, in one cohort or across the cohorts of all data sets.
     """
     settings = layout.settings()
-    dataset = entry(settings.cohorts, name, "cohort").dataset
-    findings = load_cohort(require(layout.cohort(name), f"lesion cohort {name}")).findings
-    split = pd.read_csv(
-        require(layout.split(dataset), f"lesion split {dataset}"), dtype={"finding_key": str, "patient_id": str}
-    )
+    entry(settings.cohorts, name, "cohort")
+    cohorts = {
+        other: load_cohort(require(layout.cohort(other), f"lesion cohort {other}")) for other in settings.cohorts
+    }
+    assigned = {other: _assigned(layout, settings, cohort) for other, cohort in cohorts.items()}
+    if leaks := find_leaks(_seen(settings, cohorts, assigned)):
+        more = f" There are {len(leaks) - SHOWN_LEAKS} more." if len(leaks) > SHOWN_LEAKS else ""
+        raise StageError(
+            f"The splits leak: {' '.join(leaks[:SHOWN_LEAKS])}{more} Draw the splits again (`lesion split`); "
+            "between two data sets, take the patient out of one of them, or, where equal ids are different people, set "
+            "split.shared_patient_ids: false."
+        )
+    write_csv(layout.assigned(name), assigned[name].astype({"fold": "Int64"}))
+
+
+def _assigned(layout: Layout, settings: Settings, cohort: Cohort) -> pd.DataFrame:
+    """The split's rows of a cohort: finding_key, patient_id, replicate, subset, fold, in the order of its images."""
+    dataset = settings.dataset_of(cohort.name)
+    path = require(layout.split(dataset), f"lesion split {dataset}")
+    split = pd.read_csv(path, dtype={"finding_key": str, "patient_id": str})
     rows = []
     for _, replicate in split.groupby("replicate", sort=True):
         own = replicate.set_index("finding_key")
-        unknown = sorted(set(findings["finding_key"]) - set(own.index))
+        unknown = sorted(set(cohort.findings["finding_key"]) - set(own.index))
         if unknown:
-            raise StageError(
-                f"{layout.split(dataset)} does not know {unknown[0]} of {name}; run `lesion split {dataset}`"
-            )
-        rows.append(own.loc[findings["finding_key"]].reset_index())
-    assigned = pd.concat(rows, ignore_index=True)
-    seen = assigned.merge(findings[["finding_key", "group", "image_sha256"]], on="finding_key")
-    if leaks := find_leaks(seen):
-        raise StageError(f"{name}: the split leaks: " + " ".join(leaks))
-    write_csv(layout.assigned(name), assigned.astype({"fold": "Int64"}))
+            raise StageError(f"{path} does not know {unknown[0]} of {cohort.name}; run `lesion split {dataset}`")
+        rows.append(own.loc[cohort.findings["finding_key"]].reset_index())
+    return pd.concat(rows, ignore_index=True)
+
+
+def _seen(settings: Settings, cohorts: dict[str, Cohort], assigned: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every finding of every cohort with where it stands and what could join it to another.
+
+    Groups are named by the data set alone, patients only where their ids are not shared: those get its name in front.
+    """
+    tables = []
+    for name, cohort in cohorts.items():
+        rows = joining_rows(cohort.findings, cohort.channels).assign(cohort=name)
+        local = ["group"] if settings.split.shared_patient_ids else ["group", "patient_id"]
+        for column in local:
+            filled = rows[column] != ""
+            rows.loc[filled, column] = settings.dataset_of(name) + ":" + rows.loc[filled, column]
+        tables.append(rows.merge(assigned[name].drop(columns="patient_id"), on="finding_key"))
+    seen = pd.concat(tables, ignore_index=True)
+    seen["near_duplicate"] = near_duplicate_groups(seen["phash"], settings.split.near_duplicate_bits)
+    return seen

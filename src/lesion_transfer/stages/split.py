@@ -3,11 +3,11 @@
 import pandas as pd
 
 from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.cohorts.near_duplicates import near_duplicate_groups
 from lesion_transfer.cohorts.splits import assign_patients
+from lesion_transfer.cohorts.units import joining_rows
 from lesion_transfer.files import write_csv
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
-
-SPLIT_COLUMNS = ["finding_key", "patient_id", "label", "group", "image_sha256"]
 
 
 def split(layout: Layout, dataset: str) -> None:
@@ -18,6 +18,7 @@ def split(layout: Layout, dataset: str) -> None:
     if not names:
         raise StageError(f"no cohort of params.yaml is cut from {dataset}; add one, or remove datasets.{dataset}")
     cohorts = [load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in names]
-    findings = pd.concat([cohort.findings[SPLIT_COLUMNS] for cohort in cohorts], ignore_index=True)
+    rows = pd.concat([joining_rows(cohort.findings, cohort.channels) for cohort in cohorts], ignore_index=True)
+    rows["near_duplicate"] = near_duplicate_groups(rows["phash"], settings.split.near_duplicate_bits)
     has_test = dataset == settings.dataset_of(settings.target)
-    write_csv(layout.split(dataset), assign_patients(findings, settings.split, has_test, settings.seed))
+    write_csv(layout.split(dataset), assign_patients(rows, settings.split, has_test, settings.seed))
