@@ -7,10 +7,9 @@ import duckdb
 import idc_index_data
 import pytest
 
-from lesion_transfer.datasets.prostatex_series import named_channel
 from lesion_transfer.getting.errors import DownloadError
 from lesion_transfer.getting.idc import RemoteSeries, listed_series
-from lesion_transfer.getting.selection import PUBLISHED, choose_prostatex, needed_series
+from lesion_transfer.getting.selection import PUBLISHED, choose_prostatex, named_channel, needed_series
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ _T2 = re.compile(r"t2_tse_tra", re.IGNORECASE)
 _ADC = re.compile(r"(^|_)ADC(_|$)", re.IGNORECASE)
 _COMPUTED_B = re.compile(r"CALC_BVAL", re.IGNORECASE)
 _OTHER_MAP = re.compile(r"(^|_)(FA|COLFA|TENSOR|EXP)(_|$)", re.IGNORECASE)
-_DIFFUSION = re.compile(r"diff", re.IGNORECASE)
 
 Rank = tuple[float, ...]
 
@@ -124,17 +123,3 @@ def _shows(series: Series, row: ImageRow, position_lps_mm: Position) -> bool:
         return False
     x, y, _ = geometry.project(position_lps_mm)
     return abs(x + 0.5 - row.ijk[0]) <= 1 and abs(y + 0.5 - row.ijk[1]) <= 1
-
-
-def named_channel(description: str) -> str | None:
-    """The channel that a description alone speaks for, before any file is at hand: a b-value or a plane is not known.
-
-    `t2`, `adc`, `dwi` (a computed b-value) or `measured_dwi` (diffusion images that may be the highest there are).
-    """
-    if _ADC.search(description):
-        return "adc"
-    if _COMPUTED_B.search(description):
-        return "dwi"
-    if _T2.match(description):
-        return "t2"
-    return "measured_dwi" if _DIFFUSION.search(description) and not _OTHER_MAP.search(description) else None

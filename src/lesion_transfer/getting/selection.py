@@ -1,11 +1,18 @@
 """Which series of a published collection the cohorts need: chosen by name, as the readers choose by header."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lesion_transfer.datasets import lungx, prostatex_series
 from lesion_transfer.getting.errors import DownloadError
 from lesion_transfer.getting.idc import COLLECTIONS, RemoteSeries
+
+_T2 = re.compile(r"t2_tse_tra", re.IGNORECASE)
+_ADC = re.compile(r"(^|_)ADC(_|$)", re.IGNORECASE)
+_COMPUTED_B = re.compile(r"CALC_BVAL", re.IGNORECASE)
+_DIFFUSION = re.compile(r"diff", re.IGNORECASE)
+_OTHER_MAP = re.compile(r"(^|_)(FA|COLFA|TENSOR|EXP)(_|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -25,12 +32,26 @@ class Published:
     choose: Callable[[Iterable[RemoteSeries]], list[Needed]]
 
 
+def named_channel(description: str) -> str | None:
+    """The channel that a description alone speaks for, before any file is at hand: a b-value or a plane is not known.
+
+    `t2`, `adc`, `dwi` (a computed b-value) or `measured_dwi` (diffusion images that may be the highest there are).
+    """
+    if _ADC.search(description):
+        return "adc"
+    if _COMPUTED_B.search(description):
+        return "dwi"
+    if _T2.match(description):
+        return "t2"
+    return "measured_dwi" if _DIFFUSION.search(description) and not _OTHER_MAP.search(description) else None
+
+
 def choose_prostatex(series: Iterable[RemoteSeries]) -> list[Needed]:
     """Transverse T2, ADC and the computed high b-value; measured diffusion images in studies without a computed one.
 
     All that go by a channel's name, repeated series included: which of them counts is decided by their headers.
     """
-    named = [(one, prostatex_series.named_channel(one.description)) for one in series if one.modality == "MR"]
+    named = [(one, named_channel(one.description)) for one in series if one.modality == "MR"]
     computed = {one.study_uid for one, channel in named if channel == "dwi"}
     chosen = []
     for one, channel in named:
