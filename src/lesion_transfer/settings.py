@@ -89,15 +89,15 @@ class Settings(TrainingOptions):
         for name, dataset in self.datasets.items():
             if dataset.source == "phantom" and dataset.phantom is None:
                 raise ValueError(f"datasets.{name}.phantom: its size is needed, since source is phantom")
-        channels = self.cohorts[self.target].channels
+        channels = self.cohorts[self.target].image_channels
         for name, entry in self.transfer.items():
             if name in RESERVED_PHASES:
                 raise ValueError(f"transfer.{name}: the name is taken; call the phase otherwise")
             _known(entry.cohort, self.cohorts, f"transfer.{name}.cohort", "cohort")
             own = self.cohorts[entry.cohort]
-            if len(own.channels) != len(channels):
+            if len(own.image_channels) != len(channels):
                 raise ValueError(
-                    f"transfer.{name}.cohort: {entry.cohort} has {len(own.channels)} channels, the target "
+                    f"transfer.{name}.cohort: {entry.cohort} has {len(own.image_channels)} channels, the target "
                     f"{self.target} has {len(channels)}; one network cannot read both"
                 )
             if own.patch_pixels != self.cohorts[self.target].patch_pixels:

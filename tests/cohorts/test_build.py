@@ -12,6 +12,7 @@ from lesion_transfer.cohorts.build import build_cohort
 from lesion_transfer.cohorts.cohort import CohortError, image_sha256
 from lesion_transfer.cohorts.crop import crop_patch
 from lesion_transfer.datasets.finding import Exclusion
+from lesion_transfer.datasets.reasons import Reason
 
 ROOT = Path("/somewhere/source")
 
@@ -83,7 +84,7 @@ def test_cohort_json_holds_settings_counts_and_sorted_hashes(tmp_path, make_find
     findings = [
         make_finding("P2", seed=7),
         make_finding("P1", label=False, seed=3),
-        Exclusion("P3/1/1", "P3", "1", "x"),
+        Exclusion("P3/1/1", "P3", "1", Reason.MISSING_SERIES),
     ]
     lenient = options.model_copy(update={"max_excluded_share": 0.5})
     build_cohort(findings, lenient, tmp_path / "c", hashes, root=ROOT)
@@ -93,13 +94,13 @@ def test_cohort_json_holds_settings_counts_and_sorted_hashes(tmp_path, make_find
     assert info["options"] == lenient.model_dump()
     assert info["pitch_mm"] == 1.0
     assert [info[name] for name in ("n_findings", "n_positive", "n_patients")] == [2, 1, 2]
-    assert info["n_excluded"] == {"x": 1}
+    assert info["n_excluded"] == {"missing_series": 1}
 
 
 def test_a_finding_that_cannot_be_cropped_is_excluded_and_the_rest_goes_on(
     tmp_path, make_finding, make_slice, options, hashes
 ):
-    lenient = options.model_copy(update={"max_excluded_share": 0.8})
+    lenient = options.model_copy(update={"max_excluded_share": 1.0})
     findings = [
         make_finding("P1", "1", seed=1),
         make_finding("P1", "2", slices={"t2": replace(make_slice(2), centre_xy=(-9.0, 3.0))}),
@@ -117,14 +118,14 @@ def test_a_finding_that_cannot_be_cropped_is_excluded_and_the_rest_goes_on(
 
 
 def test_too_many_exclusions_stop_the_stage_and_name_the_counts(tmp_path, make_finding, options, hashes):
-    findings = [make_finding("P1", seed=1), Exclusion("P2/1/1", "P2", "1", "missing_series", "no T2")]
-    with pytest.raises(CohortError, match=r"1 of 2 findings.*missing_series 1.*excluded\.csv"):
+    findings = [make_finding("P1", seed=1), Exclusion("P2/1/1", "P2", "1", Reason.MISSING_SERIES, "no T2")]
+    with pytest.raises(CohortError, match=r"1 of 2 patients.*missing_series 1.*excluded\.csv"):
         build_cohort(findings, options, tmp_path / "c", hashes)
     assert "no T2" in (tmp_path / "c" / "excluded.csv").read_text()
     assert not (tmp_path / "c" / "images.npy").exists()
 
 
-@pytest.mark.parametrize("reason", ["not_in_source", "not_kept", "uncertain_label"])
+@pytest.mark.parametrize("reason", [Reason.NOT_IN_SOURCE, Reason.NOT_KEPT, Reason.UNCERTAIN_LABEL])
 def test_declared_exclusions_are_counted_but_never_too_many(tmp_path, make_finding, options, hashes, reason):
     findings = [make_finding("P1", seed=1), *(Exclusion(f"Q{n}/1/1", f"Q{n}", "1", reason) for n in range(50))]
     assert build_cohort(findings, options, tmp_path / "c", hashes).info["n_excluded"] == {reason: 50}
@@ -132,7 +133,7 @@ def test_declared_exclusions_are_counted_but_never_too_many(tmp_path, make_findi
 
 def test_nothing_left_is_an_error(tmp_path, options, hashes):
     with pytest.raises(CohortError, match=r"No finding of prostatex is left: not_in_source 1"):
-        build_cohort([Exclusion("P/1/1", "P", "1", "not_in_source")], options, tmp_path / "c", hashes)
+        build_cohort([Exclusion("P/1/1", "P", "1", Reason.NOT_IN_SOURCE)], options, tmp_path / "c", hashes)
 
 
 def test_a_patient_that_comes_back_is_refused(tmp_path, make_finding, options, hashes):
@@ -173,6 +174,6 @@ def test_slices_of_earlier_patients_are_let_go(tmp_path, make_finding, options, 
 
 def test_progress_counts_findings_and_exclusions(tmp_path, make_finding, options, hashes):
     seen: list[int] = []
-    items = [make_finding("P1"), Exclusion("P2/1/1", "P2", "1", "not_in_source"), make_finding("P3")]
+    items = [make_finding("P1"), Exclusion("P2/1/1", "P2", "1", Reason.NOT_IN_SOURCE), make_finding("P3")]
     build_cohort(items, options, tmp_path / "c", hashes, seen.append)
     assert seen == [1, 2, 3]

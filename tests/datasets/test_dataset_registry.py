@@ -10,11 +10,11 @@ from lesion_transfer.datasets.registry import READERS
 def test_every_kind_has_a_reader_of_one_form():
     assert set(READERS) == set(get_args(Kind))
     for reader in READERS.values():
-        assert list(inspect.signature(reader.published_tables).parameters) == ["source"]
+        assert _positional(reader.published_tables) == ["source"]
         assert list(inspect.signature(reader.image_files).parameters) == ["source"]
-        positional = [
-            name
-            for name, parameter in inspect.signature(reader.read_findings).parameters.items()
-            if parameter.default is parameter.empty
-        ]
-        assert positional == ["source", "tables", "channels", "slice_rule"]
+        assert _positional(reader.read_findings) == ["source", "tables", "channels", "slice_rule"]
+
+
+def _positional(function) -> list[str]:
+    parameters = inspect.signature(function).parameters.items()
+    return [name for name, parameter in parameters if parameter.default is parameter.empty]

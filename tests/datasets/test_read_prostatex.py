@@ -7,6 +7,9 @@ import pytest
 
 from lesion_transfer.datasets import prostatex
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding
+from lesion_transfer.datasets.options import DatasetOptions
+from lesion_transfer.datasets.reasons import Reason
+from lesion_transfer.datasets.registry import reader_of
 
 FINDINGS = "ProstateX-Findings-Train.csv"
 IMAGES = "ProstateX-Images-Train.csv"
@@ -218,8 +221,7 @@ def test_rows_that_cannot_be_named_or_labelled_are_excluded(source):
     source.finding(label="perhaps")
     source.finding(label="")
     found = source.read(["t2"])
-    assert [getattr(one, "reason", None) for one in found] == ["bad_row", "bad_label", None]
-    assert found[2].label is None
+    assert [getattr(one, "reason", None) for one in found] == ["bad_row", "bad_label", "absent_label"]
     assert all("/../" not in one.finding_key for one in found)
 
 
@@ -243,8 +245,75 @@ def test_the_test_part_has_no_labels(source):
     source.read()
     (source.folder / "ProstateX-Findings-Test.csv").write_text("ProxID,fid,pos,zone\nP1,3,10 12 6,TZ\n")
     (source.folder / "ProstateX-Images-Test.csv").write_text((source.folder / IMAGES).read_text())
-    (finding,) = prostatex.read_findings(source.folder, source.folder, CHANNELS, "world", part="Test")
+    (finding,) = prostatex.read_findings(source.folder, source.folder, CHANNELS, "world", chosen="test")
     assert (finding.finding_key, finding.label, finding.zone) == ("P1/3/1", None, "TZ")
+
+
+def test_both_tables_are_read_train_first_with_keys_counted_over_both(source):
+    source.patient()
+    source.patient("P2", study="2.1")
+    source.finding()
+    source.read()
+    (source.folder / "ProstateX-Findings-Test.csv").write_text(
+        "ProxID,fid,pos,zone\nP2,1,10 12 6,TZ\nP1,1,10 12 3,TZ\n"
+    )
+    (source.folder / "ProstateX-Images-Test.csv").write_text("ProxID,fid,pos,ijk,DCMSerDescr,DCMSerNum\n")
+    found = list(prostatex.read_findings(source.folder, source.folder, ["t2"], "world", chosen="both"))
+    assert [(one.finding_key, one.label) for one in found] == [("P1/1/1", True), ("P1/1/2", None), ("P2/1/1", None)]
+
+
+@pytest.mark.parametrize(("chosen", "missing"), [("test", "Findings-Test"), ("both", "Images-Test"), ("train", None)])
+def test_the_chosen_tables_have_to_be_there(source, chosen, missing):
+    source.finding()
+    source.read()
+    reader = reader_of(DatasetOptions(kind="prostatex", source="x", tables=chosen))
+    if missing is None:
+        assert len(reader.published_tables(source.folder)) == 2
+        return
+    with pytest.raises(DatasetError, match=missing):
+        reader.published_tables(source.folder)
+
+
+def test_a_finding_without_one_of_its_channels_says_why_and_keeps_the_others(source):
+    source.series(4, "t2_tse_tra")
+    source.finding()
+    (finding,) = source.read(["t2", "adc"])
+    assert set(finding.slices) == {"t2"}
+    assert finding.lacking["adc"].reason == Reason.MISSING_SERIES
+    # What to look for is in the table.
+    assert "names series 7 (ep2d_diff_tra_DYNDIST_ADC)" in finding.lacking["adc"].detail
+
+
+def test_the_plane_is_that_of_the_header_whatever_the_name(source):
+    source.series(4, "t2_tse_cor", value=100)
+    source.series(9, "t2_tse_tra", value=200, ImageOrientationPatient=[0.0, 1.0, 0.0, 0.0, 0.0, -1.0])
+    source.finding()
+    (finding,) = source.read(["t2"])
+    assert stored(finding.slices["t2"]) == 102
+
+
+def test_a_b_value_may_stand_in_the_name_of_the_series_alone(source):
+    for number, b_value in ((5, 500), (6, 1400), (7, 100)):
+        source.series(number, f"ep2d-advdiff-3Scan-high bvalue {b_value}", value=100 * number)
+    source.finding()
+    (finding,) = source.read(["dwi"])
+    assert stored(finding.slices["dwi"]) == 602
+
+
+def test_a_t2_that_was_placed_like_the_diffusion_is_a_t2(source):
+    source.patient()
+    source.series(11, "t2_tse_tra_exacte_copy_diffusie", value=800)
+    source.finding()
+    (finding,) = source.read(["t2", "dwi"])
+    assert {name: stored(one) for name, one in finding.slices.items()} == {"t2": 802, "dwi": 302}
+
+
+def test_the_whole_series_is_the_images_of_the_b_value_that_was_chosen(source):
+    source.patient()
+    source.finding()
+    (finding,) = source.read(["dwi"])
+    images = list(finding.slices["dwi"].whole_series())
+    assert sorted(round(float(pixels[0, 0]) * 4095 / 255) for _, pixels in images) == [300, 301, 302, 303]
 
 
 def test_tables_are_found_below_the_source(source):

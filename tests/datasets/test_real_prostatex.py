@@ -2,13 +2,15 @@
 
 import csv
 import math
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
 
 from lesion_transfer.datasets import prostatex
 from lesion_transfer.datasets.finding import Exclusion, Finding
+from lesion_transfer.datasets.prostatex_published import resolve_table, rows_by_rule, unresolved
 from lesion_transfer.datasets.prostatex_series import CHANNELS, choose_series, matches
 from lesion_transfer.datasets.prostatex_tables import read_finding_rows, read_image_rows
 from lesion_transfer.imaging.dicom_index import group_series, index_folder, read_header
@@ -48,8 +50,8 @@ def test_every_finding_of_the_eight_patients_has_its_slices(by_world):
 
 
 def test_projection_agrees_with_the_published_voxels(source, by_world):
-    rows = read_finding_rows(source, "Train")
-    described = read_image_rows(source, "Train")
+    rows = read_finding_rows(source, "train")
+    described = read_image_rows(source, "train")
     by_key = {row.finding_key: row for row in rows}
     for finding in by_world:
         if not isinstance(finding, Finding):
@@ -69,8 +71,8 @@ def test_projection_agrees_with_the_published_voxels(source, by_world):
 
 def test_every_slice_is_the_nearest_one_and_the_published_k_counts_from_the_bottom(source, index, by_world):
     series = {one.series_uid: one for one in group_series(index.instances)}
-    rows = {row.finding_key: row for row in read_finding_rows(source, "Train")}
-    described = read_image_rows(source, "Train")
+    rows = {row.finding_key: row for row in read_finding_rows(source, "train")}
+    described = read_image_rows(source, "train")
     for finding in by_world:
         if not isinstance(finding, Finding):
             continue
@@ -139,16 +141,111 @@ def test_world_matrix_gives_the_voxel_on_all_published_rows(source, part):
         assert np.abs(voxel - [float(cell) for cell in row["ijk"].split()]).max() <= 0.501
 
 
+PUBLISHED = {
+    "Train": {
+        "adc_map": 343,
+        "dwi_computed_b": 341,
+        "dwi_measured": 1023,
+        "dynamic_or_proton_density": 751,
+        "localizer": 300,
+        "not_transverse": 697,
+        "t2": 414,
+    },
+    "Test": {
+        "adc_map": 211,
+        "diffusion_map": 1,
+        "dwi_computed_b": 207,
+        "dwi_measured": 634,
+        "dynamic_or_proton_density": 74,
+        "not_transverse": 431,
+        "t2": 209,
+        "volume_estimation": 4,
+    },
+}
+"""Image rows of the published tables by the rule that resolves them; none is left without a rule."""
+NO_CHANNEL = {
+    "Train": [
+        "Perfusie_t1_twist_1.3x1.3x3_temp_2s_TT=...",
+        "t2_loc sag",
+        "t2_loc tra",
+        "t2_localizer",
+        "t2_localizer_prostate",
+        "t2_tse_cor",
+        "t2_tse_sag",
+        "tfl_3d PD ref_tra_1.3x1.3x3",
+        "tfl_3d PD ref_tra_1.5x1.5_t3",
+        "tfl_3d PD reference",
+        "tfl_3d dynamisch fast",
+    ],
+    "Test": [
+        "Prostate-Volume-Estimation-Trufi",
+        "Prostate-Volume-Estimation-Trufi_COR_MPR",
+        "Prostate-Volume-Estimation-Trufi_SAG_MPR",
+        "Prostate-Volume-Estimation-Trufi_TRA_MPR",
+        "Twist_dynamic_Wip576_TT=...",
+        "ep2d-advdiff-MDDW-12dir_spair_511b_FA",
+        "fl3d_vibe_pre_flip_10deg_Wip403d",
+        "fl3d_vibe_pre_flip_20deg_Wip403d",
+        "fl3d_vibe_pre_flip_2deg_Wip403d_PD",
+        "fl3d_vibe_pre_flip_5deg_Wip403d",
+        "t2_tse_cor",
+        "t2_tse_cor_320_p2",
+        "t2_tse_sag",
+        "t2_tse_sag_320_p2",
+        "t2_tse_sag_S3_ND",
+    ],
+}
+"""The descriptions of the image rows that are no channel (dynamic series without their times)."""
+
+
+@pytest.mark.parametrize("part", ["Train", "Test"])
+def test_every_published_image_row_falls_under_a_rule(source, part):
+    rows = resolve_table(source / f"ProstateX-Images-{part}.csv")
+    assert rows_by_rule(rows) == PUBLISHED[part]
+    assert sorted({re.sub(r"TT=.*", "TT=...", description) for description in unresolved(rows)}) == NO_CHANNEL[part]
+    assert sum(PUBLISHED[part].values()) == {"Train": 3869, "Test": 1771}[part]
+    # Every finding has a series for every channel, before any file is opened.
+    series = {
+        channel: {(row.finding, row.series_number) for row in rows if row.channel == channel} for channel in CHANNELS
+    }
+    for named in series.values():
+        assert len({finding for finding, _ in named}) == {"Train": 330, "Test": 208}[part]
+    several_t2 = Counter(finding for finding, _ in series["t2"])
+    assert sum(n > 1 for n in several_t2.values()) == {"Train": 76, "Test": 1}[part]
+
+
+@pytest.mark.parametrize("part", ["Train", "Test"])
+def test_the_channels_of_every_published_finding_share_their_axes(source, part):
+    """So that a crop in mm along each slice's own rows and columns covers the same tissue: DWI lies on T2's grid."""
+    axes = defaultdict(dict)
+    table = source / f"ProstateX-Images-{part}.csv"
+    with table.open(newline="") as file:
+        for row, resolved in zip(csv.DictReader(file), resolve_table(table), strict=True):
+            matrix = np.array([float(cell) for cell in row["WorldMatrix"].split(",")]).reshape(4, 4)[:3, :3]
+            if resolved.channel:
+                axes[resolved.finding].setdefault(resolved.channel, matrix / np.linalg.norm(matrix, axis=0))
+    tilted = set()
+    for finding, of_channel in axes.items():
+        for channel in ("dwi", "adc"):
+            cosines = np.clip((of_channel[channel] * of_channel["t2"]).sum(axis=0), -1, 1)
+            across, down, normal = np.degrees(np.arccos(cosines))
+            assert across < 0.02
+            assert abs(down - normal) < 0.1
+            if normal > 0.1:
+                tilted.add((finding[0], round(float(normal), 1)))
+    assert tilted == {"Train": set(), "Test": {("ProstateX-0233", 2.4)}}[part]
+
+
 def test_tables_are_read_whole(source):
-    train = read_finding_rows(source, "Train")
+    train = read_finding_rows(source, "train")
     assert (len(train), sum(row.label is True for row in train), sum(row.label is False for row in train)) == (
         330,
         76,
         254,
     )
-    test = read_finding_rows(source, "Test")
+    test = read_finding_rows(source, "test")
     assert (len(test), {row.label for row in test}) == (208, {None})
-    described = read_image_rows(source, "Train")
+    described = read_image_rows(source, "train")
     assert all(row.key in described for row in train)
     assert not [row for row in [*train, *test] if row.refusal]
 

@@ -63,6 +63,8 @@ def test_the_committed_settings_are_valid_and_have_the_seven_phases():
         ({"cohorts__lung__patch_pixels": 64}, "cohorts.lung"),
         ({"datasets__brain__kind": "knee"}, "datasets.brain.kind"),
         ({"datasets__brain__phantom": None}, "datasets.brain.phantom"),
+        ({"datasets__brain__tables": "both"}, "datasets.brain"),
+        ({"cohorts__prostatex_mpmri__mode": "single"}, "cohorts.prostatex_mpmri"),
         ({"split__test_share": 0.0}, "split.test_share"),
         ({"evaluation__after": "ds3_full"}, "evaluation.after"),
         ({"loss": "hinge"}, "loss"),

@@ -39,7 +39,8 @@ class Cohort:
     images: (n, channels, rows, columns) float32 display values, memory-mapped; rows = columns =
         patch_pixels + 2 * margin_pixels, the lesion in the centre of the central pixel.
     findings: a row an image; ids are text, label is True, False or None, CHANNEL_mean and the like are float64.
-        finding_key, patient_id, finding_id, label, zone, group and image_sha256 are always there.
+        finding_key, patient_id, finding_id, label, zone, group and image_sha256 are always there; with a column
+        sequence, a finding has a row for each of its sequences.
     info: cohort.json.
     """
 
@@ -144,11 +145,12 @@ def _load_findings(path: Path) -> pd.DataFrame:
         counter = KeyCounter()
         pairs = zip(table["patient_id"], table["finding_id"], strict=True)
         table["finding_key"] = [counter.key(patient, finding) for patient, finding in pairs]
-    repeated = table["finding_key"][table["finding_key"].duplicated()]
+    own = ["finding_key", "sequence"] if "sequence" in table else ["finding_key"]
+    repeated = table["finding_key"][table.duplicated(own)]
     if len(repeated):
         raise CohortError(
             f"{path}: finding_key {repeated.iloc[0]!r} stands in more than one row; it joins every table, "
-            "so it must be unique (PATIENT/FID/n)."
+            "so it must be unique (PATIENT/FID/n), with a column sequence for each sequence."
         )
     return table
 

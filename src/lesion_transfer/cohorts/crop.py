@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets.finding import SequenceSlice
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.errors import LesionError
 
 DISPLAY_RANGE = (0.0, 255.0)
@@ -19,9 +20,9 @@ _GAUSSIAN_TRUNCATE = 4.0
 
 
 class CropError(LesionError):
-    """This slice cannot be cropped: `reason` is a slug for excluded.csv, the message a sentence."""
+    """This slice cannot be cropped: the message is a sentence."""
 
-    def __init__(self, reason: str, sentence: str) -> None:
+    def __init__(self, reason: Reason, sentence: str) -> None:
         super().__init__(sentence)
         self.reason = reason
 
@@ -43,7 +44,7 @@ def crop_patch(slice: SequenceSlice, options: CohortOptions) -> tuple[np.ndarray
     pixels = np.asarray(slice.pixels, dtype=np.float64)
     if pixels.ndim != 2 or pixels.size == 0 or not np.isfinite(pixels).all():
         raise CropError(
-            "bad_pixels",
+            Reason.BAD_PIXELS,
             f"{slice.file}: the slice has shape {pixels.shape} or values that are not finite; "
             "a slice is a 2-D array of finite display values, so look at the file with `lesion view`.",
         )
@@ -57,7 +58,7 @@ def crop_patch(slice: SequenceSlice, options: CohortOptions) -> tuple[np.ndarray
     spans = [_span(centre[axis], half * factors[axis], sigmas[axis]) for axis in (0, 1)]
     if math.prod(last - first for first, last in spans) > LARGEST_WINDOW_PIXELS:
         raise CropError(
-            "bad_spacing",
+            Reason.BAD_SPACING,
             f"{slice.file}: at a spacing of {slice.spacing_mm} mm the patch would need "
             f"{spans[0][1] - spans[0][0]} x {spans[1][1] - spans[1][0]} source pixels; check the spacing.",
         )
@@ -91,7 +92,7 @@ def _centre_row_column(slice: SequenceSlice, shape: tuple[int, ...]) -> tuple[fl
     column, row = (float(value) for value in slice.centre_xy)
     if not (-0.5 <= row <= shape[0] - 0.5 and -0.5 <= column <= shape[1] - 0.5):
         raise CropError(
-            "outside_image",
+            Reason.OUTSIDE_IMAGE,
             f"{slice.file}: the lesion at column {column:.1f}, row {row:.1f} lies outside the image of "
             f"{shape[1]} columns and {shape[0]} rows; check its position in the table.",
         )
@@ -103,7 +104,7 @@ def _pitch(slice: SequenceSlice, shape: tuple[int, ...], options: CohortOptions)
     spacing = slice.spacing_mm
     if spacing is not None and not all(math.isfinite(size) and size > 0 for size in spacing):
         raise CropError(
-            "bad_spacing", f"{slice.file}: a pixel spacing of {spacing} mm is impossible; correct or remove it."
+            Reason.BAD_SPACING, f"{slice.file}: a pixel spacing of {spacing} mm is impossible; correct or remove it."
         )
     if options.crop_fraction is not None:
         height, width = options.crop_fraction
@@ -114,7 +115,7 @@ def _pitch(slice: SequenceSlice, shape: tuple[int, ...], options: CohortOptions)
         )
     if spacing is None or options.crop_mm is None:
         raise CropError(
-            "no_spacing",
+            Reason.NO_SPACING,
             f"{slice.file}: the pixel spacing is unknown, so crop_mm cannot be used; "
             "give this cohort crop_fraction instead of crop_mm.",
         )

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from lesion_transfer.options import Options
 
+SEPARATE_CHANNEL = "image"
+"""The one channel of a cohort of mode separate, whose column `sequence` says what it holds."""
+
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -15,6 +18,8 @@ class CohortOptions(Options):
 
     dataset: Annotated[str, Field(min_length=1)]
     channels: Annotated[list[str], Field(min_length=1)]
+    mode: Literal["stacked", "single", "separate"] = "stacked"
+    """stacked: the channels of a lesion are one image; single: there is one; separate: each is an image of its own."""
     crop_mm: Positive | None = None
     """Side of the square that the final patch covers, in mm."""
     crop_fraction: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=2, max_length=2)] | None = None
@@ -26,10 +31,13 @@ class CohortOptions(Options):
     slice_rule: Literal["world", "instance_number"] = "world"
     """world: the slice whose plane is nearest to the lesion's position; instance_number: k + 1, the thesis's."""
     zscore: Literal["patient", "dataset"] = "patient"
+    zscore_over: Literal["finding_slices", "series"] = "finding_slices"
+    """Over which images of a patient's sequence the patient's mean and std are taken (the thesis's algorithm 2 has kept
+    only the findings' slices by then)."""
     zscore_rows: Literal["training", "all_rows"] = "training"
     """Over which rows a data set's mean and std are taken; all_rows is the thesis's way, a leak."""
     max_excluded_share: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """The stage fails when more of the findings present in the source than this cannot be used."""
+    """The stage fails when more of the patients present in the source than this have a finding that is unusable."""
 
     @model_validator(mode="after")
     def _one_crop(self) -> Self:
@@ -39,7 +47,14 @@ class CohortOptions(Options):
             raise ValueError("patch_pixels must be odd, so that the lesion is the centre of a pixel")
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("channels has a name twice")
+        if self.mode == "single" and len(self.channels) != 1:
+            raise ValueError("mode single has one channel; give one, or the mode stacked or separate")
         return self
+
+    @property
+    def image_channels(self) -> list[str]:
+        """The channels of an image: the lesion's; in mode separate the one that holds each of them in turn."""
+        return [SEPARATE_CHANNEL] if self.mode == "separate" else list(self.channels)
 
 
 class SplitOptions(Options):

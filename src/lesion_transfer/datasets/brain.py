@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from lesion_transfer.datasets.brain_tables import BrainRow, Lesion, brain_table, read_brain_rows
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, KeyCounter, SequenceSlice
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError, relative_to_source
 from lesion_transfer.datasets.tables import by_patient, require_folder
 from lesion_transfer.imaging.errors import UnreadableFileError
@@ -86,12 +87,12 @@ def _slice(lesion: Lesion, file: Path, row: BrainRow, source: Path) -> SequenceS
     try:
         pixels = read_grey(file)
     except UnreadableFileError as error:
-        raise RefusalError("unreadable_file", relative_to_source(str(error), source)) from error
+        raise RefusalError(Reason.UNREADABLE_FILE, relative_to_source(str(error), source)) from error
     rows, columns = pixels.shape
     x, y = lesion.centre_xy
     if not (0 <= x <= columns - 1 and 0 <= y <= rows - 1):
         raise RefusalError(
-            "outside_volume",
+            Reason.OUTSIDE_VOLUME,
             f"The position {x:g}, {y:g} in {row.place} is outside {row.image}, which is {columns} x {rows} pixels.",
         )
     return SequenceSlice(pixels=pixels, spacing_mm=None, centre_xy=lesion.centre_xy, file=file)
@@ -115,7 +116,9 @@ class _Images:
         """
         wanted = PurePosixPath(row.image.replace("\\", "/"))
         if wanted.is_absolute() or ".." in wanted.parts or not wanted.parts:
-            raise RefusalError("bad_path", f"The file {row.image[:60]!r} in {row.place} is no path below the source.")
+            raise RefusalError(
+                Reason.BAD_PATH, f"The file {row.image[:60]!r} in {row.place} is no path below the source."
+            )
         if row.by_stem:
             found = self._by_stem.get(wanted.name, [])
             # Standard folders tell apart images of one name.
@@ -127,12 +130,14 @@ class _Images:
                 if relative.parts[-len(wanted.parts) :] == wanted.parts
             ]
         if not found:
-            raise RefusalError("not_in_source", f"The image {row.image} of {row.place} is not in the source folder.")
+            raise RefusalError(
+                Reason.NOT_IN_SOURCE, f"The image {row.image} of {row.place} is not in the source folder."
+            )
         depth = min(len(relative.parts) for relative, _ in found)
         nearest = [one for one in found if len(one[0].parts) == depth]
         if len(nearest) > 1:
             raise RefusalError(
-                "ambiguous_file",
+                Reason.AMBIGUOUS_FILE,
                 f"{row.image} of {row.place} may be {nearest[0][0]} or {nearest[1][0]}: name its folder.",
             )
         return nearest[0][1]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesion_transfer.datasets.finding import DatasetError
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import (
     TableRow,
@@ -80,7 +81,7 @@ def read_brain_rows(table: Path) -> list[BrainRow]:
 def _ground_truth(row: TableRow) -> BrainRow:
     def read() -> Lesion:
         if checked_label(row, "keep") is False:
-            raise RefusalError("not_kept", f"{row['file']} is marked as not to be used in {row.place}.")
+            raise RefusalError(Reason.NOT_KEPT, f"{row['file']} is marked as not to be used in {row.place}.")
         if row["patient_group"]:
             checked_id(row, "patient_group")
         return Lesion(checked_label(row, "label"), (checked_numbers(row, "x", 1)[0], checked_numbers(row, "y", 1)[0]))

@@ -1,16 +1,17 @@
 """What the data sets of DICOM files share: the patients below a folder, and slices read once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from pydicom.misc import is_dicom
 
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError, relative_to_source
 from lesion_transfer.datasets.tables import require_folder
 from lesion_transfer.imaging.dicom_files import read_display_values
-from lesion_transfer.imaging.dicom_index import DicomIndex, InstanceHeader, index_folder, patient_key
+from lesion_transfer.imaging.dicom_index import DicomIndex, InstanceHeader, Series, index_folder, patient_key
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.imaging.walk import files_below
@@ -48,7 +49,7 @@ class DicomSource:
         if not images:
             unread = len(self._index.unreadable)
             aside = f" ({unread} DICOM files there could not be read)" if unread else ""
-            raise RefusalError("not_in_source", f"No image in the source has the PatientID {patient_id}{aside}.")
+            raise RefusalError(Reason.NOT_IN_SOURCE, f"No image in the source has the PatientID {patient_id}{aside}.")
         return images
 
 
@@ -63,10 +64,23 @@ class DisplayCache:
     def read(self, file: Path) -> np.ndarray:
         """(rows, columns) float32 in [0, 255], read-only; RefusalError `unreadable_file` when that fails."""
         if file not in self._read:
-            try:
-                pixels = read_display_values(file, self._default_window)
-            except UnreadableFileError as error:
-                raise RefusalError("unreadable_file", relative_to_source(str(error), self._source)) from error
+            pixels = self._read_anew(file)
             pixels.flags.writeable = False
             self._read[file] = pixels
         return self._read[file]
+
+    def series_reader(self, series: Series) -> Callable[[], Iterator[tuple[Path, np.ndarray]]]:
+        """What reads the images of a series one by one, file and display values, and keeps none of them."""
+
+        def read() -> Iterator[tuple[Path, np.ndarray]]:
+            for image in series.instances:
+                kept = self._read.get(image.file)
+                yield image.file, self._read_anew(image.file) if kept is None else kept
+
+        return read
+
+    def _read_anew(self, file: Path) -> np.ndarray:
+        try:
+            return read_display_values(file, self._default_window)
+        except UnreadableFileError as error:
+            raise RefusalError(Reason.UNREADABLE_FILE, relative_to_source(str(error), self._source)) from error

@@ -1,10 +1,12 @@
 """What every data set yields: findings with one slice a channel, or the reason why a finding has none."""
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.errors import LesionError
 
 
@@ -20,6 +22,8 @@ class SequenceSlice:
     spacing_mm: (between rows, between columns), as DICOM's PixelSpacing; None where unknown.
     centre_xy: the lesion's centre (column, row) in pixels, 0-based, pixel centres at whole numbers.
     distance_mm: from the lesion's position to the plane of the slice; None where unknown.
+    whole_series: reads the file and the display values of every image of the slice's series, one by one, raising
+        RefusalError where one cannot be read; None where the slice is all there is.
     """
 
     pixels: np.ndarray
@@ -29,14 +33,17 @@ class SequenceSlice:
     series_uid: str = ""
     sop_uid: str = ""
     distance_mm: float | None = None
+    whole_series: Callable[[], Iterator[tuple[Path, np.ndarray]]] | None = None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A lesion: who, which, its label (None: unknown), and a slice for each channel.
+    """A lesion: who, which, its label (None: unknown), and a slice for each channel that could be had.
 
     finding_key is PATIENT/FID/n, n counting the table's rows of that patient and finding_id from 1.
     group names images that no split may separate beyond the patient (duplicates); empty: none.
+    lacking: why there is no slice, for the channels asked for that have none.
+    concern: a slug for what looks wrong with a finding that is usable all the same; empty: nothing does.
     """
 
     finding_key: str
@@ -46,16 +53,18 @@ class Finding:
     slices: dict[str, SequenceSlice]
     zone: str = ""
     group: str = ""
+    lacking: "Mapping[str, Exclusion]" = field(default_factory=dict)
+    concern: str = ""
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A finding that cannot be used: reason is a slug (`missing_series`), detail a sentence for people."""
+    """A finding that cannot be used: the kind of fault, and a sentence for people."""
 
     finding_key: str
     patient_id: str
     finding_id: str
-    reason: str
+    reason: Reason
     detail: str = ""
 
 

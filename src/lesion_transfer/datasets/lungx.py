@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lesion_transfer.datasets.dicom_source import DicomSource, DisplayCache, dicom_files
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, KeyCounter, SequenceSlice
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import (
     TableRow,
@@ -106,7 +107,7 @@ def _read_nodule(row: TableRow, images: DicomSource, cache: DisplayCache) -> tup
     x, y = column - 1, line - 1  # the table counts from 1
     if not (0 <= x <= image.columns - 1 and 0 <= y <= image.rows - 1):
         raise RefusalError(
-            "outside_volume",
+            Reason.OUTSIDE_VOLUME,
             f"The nodule of {row.place} is outside the image of {image.columns} x {image.rows} pixels.",
         )
     return label, SequenceSlice(
@@ -122,7 +123,7 @@ def _read_nodule(row: TableRow, images: DicomSource, cache: DisplayCache) -> tup
 def _label(row: TableRow) -> bool | None:
     column = next((name for name in _DIAGNOSES if row[name]), _DIAGNOSES[0])
     if row[column].casefold() == _UNCERTAIN:
-        raise RefusalError("uncertain_label", f"{row.place} is a {row[column]}: neither malignant nor benign.")
+        raise RefusalError(Reason.UNCERTAIN_LABEL, f"{row.place} is a {row[column]}: neither malignant nor benign.")
     return checked_label(row, column, _LABELS)
 
 
@@ -130,9 +131,9 @@ def _numbered_image(images: Sequence[InstanceHeader], number: int, patient_id: s
     """The CT image of that instance number; of several series the largest, then the one with the highest number."""
     series = group_series(image for image in images if image.modality in {"CT", ""} and image.frames == 1)
     if not series:
-        raise RefusalError("missing_series", f"{patient_id} has no CT images in single frames.")
+        raise RefusalError(Reason.MISSING_SERIES, f"{patient_id} has no CT images in single frames.")
     for one in sorted(series, key=lambda one: (len(one.instances), one.number or 0, one.series_uid), reverse=True):
         for image in one.instances:
             if image.instance_number == number:
                 return image
-    raise RefusalError("missing_slice", f"{patient_id} has no CT image with instance number {number}.")
+    raise RefusalError(Reason.MISSING_SLICE, f"{patient_id} has no CT image with instance number {number}.")

@@ -1,12 +1,13 @@
 """What params.yaml says of a data set: its kind, where it lies, and how large its phantom is."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lesion_transfer.options import Options
 
 Kind = Literal["prostatex", "lungx", "brain", "patch_archive"]
+TableSet = Literal["train", "test", "both"]
 
 
 class PhantomOptions(Options):
@@ -27,4 +28,12 @@ class DatasetOptions(Options):
     kind: Kind
     source: Annotated[str, Field(min_length=1)]
     """`phantom`, or the folder of the user's own copy."""
+    tables: TableSet = "train"
+    """Of PROSTATEx, whose findings are read: the training set's, the test set's (without labels), or both."""
     phantom: PhantomOptions | None = None
+
+    @model_validator(mode="after")
+    def _tables_are_prostatex(self) -> Self:
+        if self.tables != "train" and self.kind != "prostatex":
+            raise ValueError(f"tables: only prostatex has tables to choose from, not {self.kind}")
+        return self

@@ -8,6 +8,7 @@ import numpy as np
 
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, KeyCounter, SequenceSlice
 from lesion_transfer.datasets.patch_scale import DisplayScale
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import (
     TableRow,
@@ -114,20 +115,20 @@ def _rows(table: Path, n_images: int) -> list[_PatchRow]:
 def _finding(patch: _PatchRow, file: Path, images: np.ndarray, scale: DisplayScale, channels: Sequence[str]) -> Finding:
     row = patch.row
     if row is None:
-        raise RefusalError("missing_row", f"Image {patch.index} of {IMAGES} has no row in {FINDINGS}.")
+        raise RefusalError(Reason.MISSING_ROW, f"Image {patch.index} of {IMAGES} has no row in {FINDINGS}.")
     if patch.index >= len(images):
-        raise RefusalError("missing_image", f"{row.place} has no image: {IMAGES} holds {len(images)}.")
+        raise RefusalError(Reason.MISSING_IMAGE, f"{row.place} has no image: {IMAGES} holds {len(images)}.")
     checked_id(row, "patient_id")
     checked_id(row, "finding_id")
-    label = checked_label(row, "label")
+    label = checked_label(row, "label") if row["label"] else None  # an archive may be labelled in part
     stored = np.asarray(images[patch.index])
     if not np.isfinite(stored).all():
-        raise RefusalError("not_finite", f"Image {patch.index} of {IMAGES} has pixels that are not finite.")
+        raise RefusalError(Reason.NOT_FINITE, f"Image {patch.index} of {IMAGES} has pixels that are not finite.")
     rows, columns = stored.shape[1:]
     x = checked_numbers(row, "x", 1)[0] if row["x"] else (columns - 1) / 2
     y = checked_numbers(row, "y", 1)[0] if row["y"] else (rows - 1) / 2
     if not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
-        raise RefusalError("outside_volume", f"The centre {x:g}, {y:g} of {row.place} is outside its image.")
+        raise RefusalError(Reason.OUTSIDE_VOLUME, f"The centre {x:g}, {y:g} of {row.place} is outside its image.")
     pixels = scale.apply(stored)
     slices = {
         channel: SequenceSlice(pixels[number], _spacing_mm(row), (x, y), file)
@@ -140,8 +141,8 @@ def _spacing_mm(row: TableRow) -> tuple[float, float] | None:
     if not row["spacing_x"] and not row["spacing_y"]:
         return None
     between_columns, between_rows = (
-        checked_numbers(row, column, 1, "bad_spacing")[0] for column in ("spacing_x", "spacing_y")
+        checked_numbers(row, column, 1, Reason.BAD_SPACING)[0] for column in ("spacing_x", "spacing_y")
     )
     if min(between_columns, between_rows) <= 0:
-        raise RefusalError("bad_spacing", f"The spacing in {row.place} is not above 0.")
+        raise RefusalError(Reason.BAD_SPACING, f"The spacing in {row.place} is not above 0.")
     return between_rows, between_columns

@@ -1,33 +1,32 @@
 """PROSTATEx: DICOM in any folder layout, findings placed by their position in the patient (SPIE-AAPM-NCI, 2017)."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lesion_transfer.datasets.dicom_source import DicomSource, DisplayCache, dicom_files
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, SequenceSlice
+from lesion_transfer.datasets.options import TableSet
 from lesion_transfer.datasets.prostatex_series import CHANNELS, choose_series, choose_study
 from lesion_transfer.datasets.prostatex_slices import SLICE_RULES, choose_slice
 from lesion_transfer.datasets.prostatex_tables import (
-    OPTIONAL,
-    REQUIRED,
+    ALL_TABLES,
     FindingRow,
     ImageRow,
-    Part,
     read_finding_rows,
     read_image_rows,
+    required_tables,
 )
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import by_patient, find_tables
 from lesion_transfer.imaging.dicom_index import Series, group_series
 
 
-def published_tables(source: Path) -> list[Path]:
-    """The findings and images tables of the training part, then the other published tables that are there.
-
-    Raises DatasetError naming what is missing.
-    """
-    found = find_tables(source, [*REQUIRED, *OPTIONAL])
-    missing = [name for name in REQUIRED if name not in found]
+def published_tables(source: Path, *, chosen: TableSet = "train") -> list[Path]:
+    """Every published table that is there; DatasetError naming those of the chosen ones that are not."""
+    found = find_tables(source, ALL_TABLES)
+    missing = [name for name in required_tables(chosen) if name not in found]
     if missing:
         raise DatasetError(
             f"{' and '.join(missing)} not found anywhere below {source}. Put the tables published with PROSTATEx there."
@@ -41,9 +40,11 @@ def image_files(source: Path) -> Iterator[Path]:
 
 
 def read_findings(
-    source: Path, tables: Path, channels: Sequence[str], slice_rule: str, *, part: Part = "Train"
+    source: Path, tables: Path, channels: Sequence[str], slice_rule: str, *, chosen: TableSet = "train"
 ) -> Iterator[Finding | Exclusion]:
-    """The findings of the training part (or of the test part, whose labels are unknown) with a slice a channel.
+    """The findings of the chosen tables (those of the test table have no label) with a slice a channel.
+
+    A finding that has a slice for some channels only says in `lacking` why it has none for the others.
 
     channels: of `t2`, `dwi` (the highest b-value), `adc`. slice_rule: `world`, the plane nearest to the position, or
     `instance_number`, the thesis's k + 1. Either way centre_xy is the position projected onto the slice.
@@ -55,48 +56,62 @@ def read_findings(
         )
     if slice_rule not in SLICE_RULES:
         raise DatasetError(f"{slice_rule!r} is no slice rule of PROSTATEx. Its rules are {', '.join(SLICE_RULES)}.")
-    rows = read_finding_rows(tables, part)
-    image_rows = read_image_rows(tables, part)
+    rows = read_finding_rows(tables, chosen)
+    image_rows = read_image_rows(tables, chosen)
     images = DicomSource(source)
     for patient in by_patient(rows):
-        series: list[Series] | None = None
-        cache = DisplayCache(source)
+        reading = _Patient(images, DisplayCache(source), channels, slice_rule)
         for row in patient:
             try:
-                if row.refusal is not None and row.refusal.reason == "bad_row":
+                if row.refusal is not None and row.refusal.reason == Reason.BAD_ROW:
                     raise row.refusal
-                if series is None:
-                    series = group_series(images.of_patient(row.patient_id))
-                if row.refusal is not None:
-                    raise row.refusal
-                described = image_rows.get(row.key, [])
-                slices = _slices(row, series, described, channels, slice_rule, cache)
+                yield reading.finding(row, image_rows.get(row.key, []))
             except RefusalError as refusal:
                 yield refusal.exclusion(row.finding_key, row.patient_id, row.finding_id)
-            else:
-                yield Finding(row.finding_key, row.patient_id, row.finding_id, row.label, slices, row.zone)
 
 
-def _slices(
-    row: FindingRow,
-    series: Sequence[Series],
-    described: Sequence[ImageRow],
-    channels: Sequence[str],
-    slice_rule: str,
-    cache: DisplayCache,
-) -> dict[str, SequenceSlice]:
-    study = choose_study(series, described, row.position_lps_mm, channels)
-    slices = {}
-    for channel in channels:
-        chosen = choose_series(channel, study, row.patient_id)
-        placed = choose_slice(slice_rule, chosen, row.position_lps_mm, described)
-        slices[channel] = SequenceSlice(
-            pixels=cache.read(placed.image.file),
+@dataclass
+class _Patient:
+    """The findings of one patient, whose headers are grouped and whose slices are read once."""
+
+    images: DicomSource
+    cache: DisplayCache
+    channels: Sequence[str]
+    slice_rule: str
+    _series: list[Series] | None = None
+
+    def finding(self, row: FindingRow, described: Sequence[ImageRow]) -> Finding:
+        """The finding of a row with every channel that can be had; RefusalError when none can."""
+        if self._series is None:
+            self._series = group_series(self.images.of_patient(row.patient_id))
+        if row.refusal is not None:
+            raise row.refusal
+        study = choose_study(self._series, described, row.position_lps_mm, self.channels)
+        slices: dict[str, SequenceSlice] = {}
+        refusals: dict[str, RefusalError] = {}
+        for channel in self.channels:
+            try:
+                slices[channel] = self._slice(channel, study, row, described)
+            except RefusalError as refusal:
+                refusals[channel] = refusal
+        if not slices:
+            raise next(iter(refusals.values()))
+        names = row.finding_key, row.patient_id, row.finding_id
+        lacking = {channel: refusal.exclusion(*names) for channel, refusal in refusals.items()}
+        return Finding(*names, row.label, slices, row.zone, lacking=lacking)
+
+    def _slice(
+        self, channel: str, study: Sequence[Series], row: FindingRow, described: Sequence[ImageRow]
+    ) -> SequenceSlice:
+        chosen = choose_series(channel, study, row.patient_id, described)
+        placed = choose_slice(self.slice_rule, chosen, row.position_lps_mm, described)
+        return SequenceSlice(
+            pixels=self.cache.read(placed.image.file),
             spacing_mm=placed.image.spacing_mm,
             centre_xy=placed.centre_xy,
             file=placed.image.file,
             series_uid=placed.image.series_uid,
             sop_uid=placed.image.sop_uid,
             distance_mm=placed.distance_mm,
+            whole_series=self.cache.series_reader(chosen),
         )
-    return slices

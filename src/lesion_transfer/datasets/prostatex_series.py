@@ -1,17 +1,21 @@
 """Which series of a PROSTATEx patient is which channel, and which study counts when there are several."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from lesion_transfer.datasets.prostatex_names import (
+    ADC,
+    DWI,
+    T2,
+    has_computed_b,
+    name_rule,
+    named_b_value,
+    named_sequence,
+)
 from lesion_transfer.datasets.prostatex_tables import ImageRow, Position
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.imaging.dicom_index import InstanceHeader, Series
-
-_T2 = re.compile(r"t2_tse_tra", re.IGNORECASE)
-_ADC = re.compile(r"(^|_)ADC(_|$)", re.IGNORECASE)
-_COMPUTED_B = re.compile(r"CALC_BVAL", re.IGNORECASE)
-_OTHER_MAP = re.compile(r"(^|_)(FA|COLFA|TENSOR|EXP)(_|$)", re.IGNORECASE)
 
 Rank = tuple[float, ...]
 
@@ -25,28 +29,32 @@ class Candidate:
 
 
 def _t2(series: Series) -> Rank | None:
-    return () if _T2.match(series.description) else None
+    return () if named_sequence(series.description) == T2 else None
 
 
 def _adc(series: Series) -> Rank | None:
     by_type = any("ADC" in image.image_type for image in series.instances)
-    return () if by_type or _ADC.search(series.description) else None
+    return () if by_type or named_sequence(series.description) == ADC else None
 
 
 def _dwi(series: Series) -> Rank | None:
     # An ADC map carries a b-value too: that of the images it was computed from.
-    if _adc(series) is not None or _OTHER_MAP.search(series.description):
+    rule = name_rule(series.description)
+    if _adc(series) is not None or (rule is not None and rule.sequence != DWI):
         return None
-    computed = bool(_COMPUTED_B.search(series.description))
+    computed = has_computed_b(series.description)
     b_values = [image.b_value for image in series.instances if image.b_value is not None]
+    named = named_b_value(series.description)
+    if not b_values and named is not None:
+        b_values = [named]
     return (float(computed), max(b_values, default=0.0)) if b_values or computed else None
 
 
-_RANKS: dict[str, Callable[[Series], Rank | None]] = {"t2": _t2, "dwi": _dwi, "adc": _adc}
+_RANKS: dict[str, Callable[[Series], Rank | None]] = {T2: _t2, DWI: _dwi, ADC: _adc}
 _MEANING = {
-    "t2": "T2 (description t2_tse_tra...)",
-    "dwi": "diffusion series with a known b-value",
-    "adc": "ADC map",
+    T2: "T2 (description t2_tse...)",
+    DWI: "diffusion series with a known b-value",
+    ADC: "ADC map",
 }
 CHANNELS = tuple(_RANKS)
 
@@ -79,12 +87,19 @@ def _usable(image: InstanceHeader) -> bool:
     return image.frames == 1 and image.geometry is not None and image.geometry.is_transverse
 
 
-def choose_series(channel: str, series: Sequence[Series], patient_id: str) -> Series:
-    """The series of a channel; RefusalError `missing_series` when the patient has none."""
+def choose_series(
+    channel: str, series: Sequence[Series], patient_id: str, described: Sequence[ImageRow] = ()
+) -> Series:
+    """The series of a channel; RefusalError `missing_series`, with what the table names, when the patient has none."""
     found = candidates(channel, series)
     if not found:
         seen = ", ".join(sorted({one.description or "no description" for one in series}))
-        raise RefusalError("missing_series", f"{patient_id} has no transverse {_MEANING[channel]} among: {seen}.")
+        rows = sorted({(row.series_number, row.series_description) for row in described})
+        named = ", ".join(f"{number} ({text})" for number, text in rows if named_sequence(text) == channel)
+        hint = f" The images table names series {named}." if named else ""
+        raise RefusalError(
+            Reason.MISSING_SERIES, f"{patient_id} has no transverse {_MEANING[channel]} among: {seen}.{hint}"
+        )
     return found[0].series
 
 

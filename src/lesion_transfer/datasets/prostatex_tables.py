@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from lesion_transfer.datasets.finding import KeyCounter
+from lesion_transfer.datasets.options import TableSet
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import (
     TableRow,
@@ -18,13 +19,15 @@ from lesion_transfer.datasets.tables import (
 Part = Literal["Train", "Test"]
 Position = tuple[float, ...]
 
-REQUIRED = ("ProstateX-Findings-Train.csv", "ProstateX-Images-Train.csv")
-OPTIONAL = (
-    "ProstateX-Findings-Test.csv",
-    "ProstateX-Images-Test.csv",
-    "ProstateX-Images-KTrans-Train.csv",
-    "ProstateX-Images-KTrans-Test.csv",
-)
+PARTS: dict[TableSet, tuple[Part, ...]] = {"train": ("Train",), "test": ("Test",), "both": ("Train", "Test")}
+
+
+def required_tables(chosen: TableSet) -> list[str]:
+    """The names of the tables without which the chosen findings cannot be read."""
+    return [f"ProstateX-{kind}-{part}.csv" for part in PARTS[chosen] for kind in ("Findings", "Images")]
+
+
+ALL_TABLES = (*required_tables("both"), "ProstateX-Images-KTrans-Train.csv", "ProstateX-Images-KTrans-Test.csv")
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,15 @@ ImageRows = dict[tuple[str, str, Position], list[ImageRow]]
 """By (ProxID, fid, pos): the fid alone is not unique within a patient."""
 
 
-def read_finding_rows(tables: Path, part: Part) -> list[FindingRow]:
-    """The rows of the findings table of a part, in table order; the test table has no label."""
-    required = ["ProxID", "fid", "pos", "zone"] + (["ClinSig"] if part == "Train" else [])
+def read_finding_rows(tables: Path, chosen: TableSet = "train") -> list[FindingRow]:
+    """The rows of the chosen findings tables, in table order, train before test; the test table has no label."""
     counter = KeyCounter()
-    return [_finding_row(row, counter) for row in read_table(tables / f"ProstateX-Findings-{part}.csv", required)]
+    rows = []
+    for part in PARTS[chosen]:
+        required = ["ProxID", "fid", "pos", "zone"] + (["ClinSig"] if part == "Train" else [])
+        table = read_table(tables / f"ProstateX-Findings-{part}.csv", required)
+        rows += [_finding_row(row, counter) for row in table]
+    return rows
 
 
 def _finding_row(row: TableRow, counter: KeyCounter) -> FindingRow:
@@ -81,11 +88,12 @@ def _finding_row(row: TableRow, counter: KeyCounter) -> FindingRow:
         return FindingRow(key, patient_id, finding_id, (), row["zone"], None, refusal)
 
 
-def read_image_rows(tables: Path, part: Part) -> ImageRows:
-    """The rows of the images table of a part by finding. A row that cannot be read is passed over: it only helps."""
+def read_image_rows(tables: Path, chosen: TableSet = "train") -> ImageRows:
+    """The rows of the chosen images tables by finding. A row that cannot be read is passed over: it only helps."""
     rows: ImageRows = {}
     required = ["ProxID", "fid", "pos", "ijk", "DCMSerDescr", "DCMSerNum"]
-    for row in read_table(tables / f"ProstateX-Images-{part}.csv", required):
+    tables_in_order = [tables / f"ProstateX-Images-{part}.csv" for part in PARTS[chosen]]
+    for row in (row for table in tables_in_order for row in read_table(table, required)):
         try:
             key = (row["ProxID"], row["fid"], checked_numbers(row, "pos", 3))
             number = int(checked_numbers(row, "DCMSerNum", 1)[0])

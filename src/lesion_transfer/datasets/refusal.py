@@ -4,15 +4,16 @@ import os
 from pathlib import Path
 
 from lesion_transfer.datasets.finding import Exclusion
+from lesion_transfer.datasets.reasons import Reason
 
 
 class RefusalError(Exception):
-    """One finding cannot be used; becomes an Exclusion. `reason` is a slug, `detail` a sentence for people.
+    """One finding cannot be used; becomes an Exclusion. `detail` is a sentence for people.
 
     A detail names files relative to the source: it ends in a table whose bytes must not depend on where the data lie.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail

@@ -1,12 +1,13 @@
 """Which module reads which kind of data set."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from lesion_transfer.datasets import brain, lungx, patch_archive, prostatex
 from lesion_transfer.datasets.finding import Exclusion, Finding
-from lesion_transfer.datasets.options import Kind
+from lesion_transfer.datasets.options import DatasetOptions, Kind, TableSet
 
 
 class DatasetReader(Protocol):
@@ -33,3 +34,29 @@ READERS: dict[Kind, DatasetReader] = {
     "brain": brain,
     "patch_archive": patch_archive,
 }
+"""As they are without any setting."""
+
+
+def reader_of(options: DatasetOptions) -> DatasetReader:
+    """The reader of a data set, set up as its entry in params.yaml says."""
+    if options.kind == "prostatex":
+        return _Prostatex(options.tables)
+    return READERS[options.kind]
+
+
+@dataclass(frozen=True)
+class _Prostatex:
+    """PROSTATEx with the findings of the chosen tables."""
+
+    chosen: TableSet
+
+    def published_tables(self, source: Path) -> list[Path]:
+        return prostatex.published_tables(source, chosen=self.chosen)
+
+    def image_files(self, source: Path) -> Iterator[Path]:
+        return prostatex.image_files(source)
+
+    def read_findings(
+        self, source: Path, tables: Path, channels: Sequence[str], slice_rule: str
+    ) -> Iterator[Finding | Exclusion]:
+        return prostatex.read_findings(source, tables, channels, slice_rule, chosen=self.chosen)

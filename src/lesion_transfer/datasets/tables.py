@@ -5,10 +5,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from lesion_transfer.datasets.finding import DatasetError
+from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.files import file_sha256
 from lesion_transfer.imaging.walk import files_below
@@ -91,7 +93,8 @@ def read_table(path: Path, required: Iterable[str]) -> list[TableRow]:
             for cells in reader:
                 stripped = [cell.strip() for cell in cells]
                 if any(stripped):
-                    rows.append(TableRow(path.name, reader.line_num, dict(zip(header, stripped, strict=False))))
+                    cells_by_column = dict(zip_longest(header, stripped[: len(header)], fillvalue=""))
+                    rows.append(TableRow(path.name, reader.line_num, cells_by_column))
             return rows
     except OSError as error:
         raise DatasetError(
@@ -113,7 +116,7 @@ def checked_id(row: TableRow, column: str, default: str = "") -> str:
     """The id in a cell. RefusalError `bad_row` when it is blank, or could not be part of a key or a file name."""
     text = row[column] or default
     if not text or "/" in text or "\\" in text or not text.isprintable() or text in {".", ".."} or len(text) > 128:
-        raise RefusalError("bad_row", f"The {column} {text[:40]!r} in {row.place} is not usable as a name.")
+        raise RefusalError(Reason.BAD_ROW, f"The {column} {text[:40]!r} in {row.place} is not usable as a name.")
     return text
 
 
@@ -123,17 +126,22 @@ def placeholder_id(row: TableRow, column: str) -> str:
 
 
 def checked_label(row: TableRow, column: str, values: Mapping[str, bool] | None = None) -> bool | None:
-    """The label in a cell; None when blank or without the column. RefusalError `bad_label` for any other text."""
+    """The label in a cell; None in a table without the column.
+
+    Raises RefusalError: `absent_label` for a blank, `bad_label` for any other text.
+    """
+    if column not in row.cells:
+        return None
     text = row[column].casefold()
     if not text:
-        return None
+        raise RefusalError(Reason.ABSENT_LABEL, f"The {column} in {row.place} is blank.")
     known = values if values is not None else dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
     if text not in known:
-        raise RefusalError("bad_label", f"The {column} {row[column][:40]!r} in {row.place} is not a known label.")
+        raise RefusalError(Reason.BAD_LABEL, f"The {column} {row[column][:40]!r} in {row.place} is not a known label.")
     return known[text]
 
 
-def checked_numbers(row: TableRow, column: str, count: int, reason: str = "bad_position") -> tuple[float, ...]:
+def checked_numbers(row: TableRow, column: str, count: int, reason: Reason = Reason.BAD_POSITION) -> tuple[float, ...]:
     """`count` finite numbers separated by blanks, commas or both; RefusalError otherwise."""
     parts = row[column].replace(",", " ").split()
     try:

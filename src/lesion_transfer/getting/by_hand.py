@@ -30,9 +30,10 @@ def by_hand(dataset: str, folder: Path) -> list[ByHand]:
 
 
 def _prostatex(folder: Path) -> list[ByHand]:
-    found = _tables(folder, (*prostatex_tables.REQUIRED, *prostatex_tables.OPTIONAL))
+    found = _tables(folder, prostatex_tables.ALL_TABLES)
+    required = prostatex_tables.required_tables("train")
     where = f"{PROSTATEX_PAGE}, under Data Access: lesion information (zip of CSV)"
-    return [ByHand(name, there, name in prostatex_tables.REQUIRED, where) for name, there in found.items()]
+    return [ByHand(name, there, name in required, where) for name, there in found.items()]
 
 
 def _lungx(folder: Path) -> list[ByHand]:

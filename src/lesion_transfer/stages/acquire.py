@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lesion_transfer.datasets.phantom.write import write_phantom
-from lesion_transfer.datasets.registry import READERS
+from lesion_transfer.datasets.registry import reader_of
 from lesion_transfer.files import file_sha256, write_csv
 from lesion_transfer.randomness import stream_seed
 from lesion_transfer.stages.layout import Layout, StageError, entry
@@ -34,7 +34,7 @@ def acquire(layout: Layout, name: str) -> None:
         raise StageError(
             f"datasets.{name}.source: {source} is not a folder; give the one that holds your copy of the data set"
         )
-    reader = READERS[dataset.kind]
+    reader = reader_of(dataset)
     tables = reader.published_tables(source)
     layout.tables(name).mkdir()
     for table in tables:

@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 
 from lesion_transfer.cohorts.build import build_cohort
-from lesion_transfer.datasets.registry import READERS
+from lesion_transfer.datasets.registry import reader_of
 from lesion_transfer.stages.layout import Layout, entry, require
 from lesion_transfer.stages.progress import progress_bar
 
@@ -19,7 +19,7 @@ def cohort(layout: Layout, name: str) -> None:
     source = layout.source(settings, dataset)
     require(source, f"lesion acquire {dataset}")
     hashes = {str(source / path): sha256 for path, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)}
-    findings = READERS[settings.datasets[dataset].kind].read_findings(
+    findings = reader_of(settings.datasets[dataset]).read_findings(
         source, layout.tables(dataset), options.channels, options.slice_rule
     )
     shutil.rmtree(layout.cohort(name), ignore_errors=True)

@@ -168,7 +168,10 @@ def _write(
 
 
 def predictions(network: LesionNetwork, loaded: LoadedCohort) -> pd.DataFrame:
-    """The predictions table of INTERFACES: every row of the cohort, not augmented (copy 0)."""
+    """The predictions table of INTERFACES: every finding of the cohort, not augmented (copy 0).
+
+    Where each sequence is an image of its own (mode separate), a finding's probability is the mean over its images.
+    """
     findings, assigned = loaded.cohort.findings, loaded.assigned
     table = findings[["finding_key", "patient_id", "finding_id", "label"]].copy()
     table.insert(0, "cohort", loaded.cohort.name)
@@ -177,7 +180,8 @@ def predictions(network: LesionNetwork, loaded: LoadedCohort) -> pd.DataFrame:
     table["replicate"] = assigned["replicate"]
     table["copy"] = 0
     table["probability"] = predict_probabilities(network, loaded.data.images, loaded.cohort.patch_pixels)
-    return table[list(COLUMNS)]
+    table["probability"] = table.groupby("finding_key")["probability"].transform("mean")
+    return table.drop_duplicates("finding_key", ignore_index=True)[list(COLUMNS)]
 
 
 def enhanced_predictions(
