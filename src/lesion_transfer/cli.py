@@ -18,6 +18,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
+from lesion_transfer.cli_looking import add_looking_commands
 from lesion_transfer.errors import LesionError
 from lesion_transfer.stages.layout import find_layout
 
@@ -241,6 +242,9 @@ def download(
     complete = tool.show_by_hand(plan, console)
     if not dry_run and (failed or not complete):
         raise typer.Exit(1)
+
+
+add_looking_commands(app)
 
 
 def main() -> None:

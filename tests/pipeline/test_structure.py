@@ -9,7 +9,9 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[2]
 PACKAGE = "lesion_transfer"
 ROOMS = {
-    "cli": {"stages", "tracking", "errors"},
+    "cli": {"cli_looking", "stages", "tracking", "errors"},
+    "cli_looking": {"viewing", "stages", "errors"},
+    "viewing": {"cohorts", "datasets", "imaging", "files", "errors"},
     "stages": {
         *("tracking", "settings", "reporting", "evaluation", "transfer", "learning", "cohorts", "datasets", "imaging"),
         *("backends", "getting", "options", "randomness", "files", "errors"),

@@ -13,7 +13,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag
 
-from lesion_transfer.imaging.display import Window, display_values
+from lesion_transfer.imaging.display import GreyImage, Window, grey_image
 from lesion_transfer.imaging.errors import UnreadableFileError
 
 # Deflated syntaxes are absent on purpose: a file of 1 MB can expand to gigabytes before its first tag is seen.
@@ -101,7 +101,12 @@ def _check_codestream(dataset: Dataset, path: Path) -> None:
 
 
 def read_display_values(path: Path, default_window: Window | None = None) -> np.ndarray:
-    """(rows, columns) float32 in [0, 255] of a single-frame grey DICOM file; see `display_values`.
+    """(rows, columns) float32 in [0, 255] of a single-frame grey DICOM file, as `read_grey_image` reads it."""
+    return read_grey_image(path, default_window).shown()
+
+
+def read_grey_image(path: Path, default_window: Window | None = None) -> GreyImage:
+    """The image of a single-frame grey DICOM file; see `display.grey_image`.
 
     Raises UnreadableFileError, also for files that are not DICOM.
     """
@@ -111,7 +116,7 @@ def read_display_values(path: Path, default_window: Window | None = None) -> np.
         _check_codestream(dataset, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return display_values(dataset, default_window)
+            return grey_image(dataset, default_window)
     except NotDicomError as error:
         raise UnreadableFileError(f"{path}: not a DICOM file.") from error
     except UnreadableFileError as error:

@@ -1,7 +1,10 @@
-"""Stored values to display values in [0, 255]: modality rescale, then the VOI window (thesis 4.3.3, PS3.3 C.11)."""
+"""Stored values to display values in [0, 255]: modality rescale, then the VOI window (thesis 4.3.3, PS3.3 C.11).
+
+Cohorts, viewers and pictures all show pixels by the functions here.
+"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydicom import Dataset
@@ -15,18 +18,64 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 
 @dataclass(frozen=True)
 class Window:
-    """A linear VOI window in the units of the rescaled values (Hounsfield units in CT)."""
+    """A VOI window in the units of the rescaled values (Hounsfield units in CT).
+
+    function: LINEAR (equations 4.2-4.4), LINEAR_EXACT or SIGMOID, as DICOM's VOILUTFunction (PS3.3 C.11.2.1.2-3).
+    """
 
     centre: float
     width: float
+    function: str = "LINEAR"
+
+    @classmethod
+    def spanning(cls, low: float, high: float) -> Self:
+        """The window in which `low` becomes 0 and `high` 255."""
+        return cls((low + high) / 2, high - low, "LINEAR_EXACT")
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """`values` as float64 of the same shape in [0, 255]; a LINEAR_EXACT window without a width gives 0."""
+        if self.function == "LINEAR_EXACT":
+            if self.width <= 0:  # one value has no place between dark and bright
+                return np.zeros(values.shape)
+            low = self.centre - self.width / 2
+            shown = (np.asarray(values, dtype=np.float64) - low) / self.width * DISPLAY_MAX
+            return np.clip(shown, 0.0, DISPLAY_MAX)
+        # pydicom scales to the range that the header's bits allow; a header of 8 plain bits makes that 0..255.
+        header = Dataset()
+        header.PhotometricInterpretation = "MONOCHROME2"
+        header.BitsStored = 8
+        header.PixelRepresentation = 0
+        header.WindowCenter = self.centre
+        header.WindowWidth = self.width
+        header.VOILUTFunction = self.function
+        return np.clip(apply_windowing(np.asarray(values, dtype=np.float64), header), 0.0, DISPLAY_MAX)
 
 
-def display_values(dataset: Dataset, default_window: Window | None = None) -> np.ndarray:
-    """(rows, columns) float32 in [0, 255], dark to bright, as a viewer shows the image.
+@dataclass(frozen=True)
+class GreyImage:
+    """An image before it is shown.
 
-    pydicom's modality rescale, then the first VOI LUT or window of the header (equations 4.2-4.4 with y from 0 to
-    255). Without a usable window: `default_window`, else the range that the stored bits can hold becomes 0..255.
-    MONOCHROME1 is inverted. Raises UnreadableFileError for colour and for several frames.
+    values: (rows, columns) float64 after the modality rescale, or what a VOI LUT makes of that, in [0, 255].
+    window: what shows them; has_window: whether the file named it, or it is the range of the stored bits.
+    inverted: high values are dark (MONOCHROME1).
+    """
+
+    values: np.ndarray
+    window: Window
+    has_window: bool
+    inverted: bool
+
+    def shown(self) -> np.ndarray:
+        """(rows, columns) float32 in [0, 255], dark to bright."""
+        shown = self.window.apply(self.values)
+        return (DISPLAY_MAX - shown if self.inverted else shown).astype(np.float32)
+
+
+def grey_image(dataset: Dataset, default_window: Window | None = None) -> GreyImage:
+    """The image of a grey single-frame data set: pydicom's modality rescale, then the first VOI LUT or window.
+
+    Without a usable window: `default_window`, else the range that the stored bits can hold. Raises UnreadableFileError
+    for colour and for several frames.
     """
     if dataset.get("PhotometricInterpretation") not in _GREY or dataset.get("SamplesPerPixel", 1) != 1:
         colour = dataset.get("PhotometricInterpretation") or "of unknown colour"
@@ -34,21 +83,21 @@ def display_values(dataset: Dataset, default_window: Window | None = None) -> np
     stored = dataset.pixel_array
     if stored.ndim != 2:
         raise UnreadableFileError(f"The image has {stored.shape[0]} frames; only single frames are read.")
-    modality = apply_modality_lut(stored, dataset).astype(np.float64)
+    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+    values = apply_modality_lut(stored, dataset).astype(np.float64)
     if dataset.get("VOILUTSequence"):
         bits = _lut_bits(dataset.VOILUTSequence[0])
         # A LUT is addressed by whole numbers; a rescale has made floats of them.
-        shown = apply_voi(np.rint(modality).astype(np.int64), dataset) * (DISPLAY_MAX / (2**bits - 1))
-    elif window := header_window(dataset):
-        shown = _windowed(modality, window, str(dataset.get("VOILUTFunction") or "LINEAR"))
-    elif default_window is not None:
-        shown = _windowed(modality, default_window, "LINEAR")
-    else:
-        shown = _by_stored_bits(modality, dataset)
-    shown = np.clip(shown, 0.0, DISPLAY_MAX)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        shown = DISPLAY_MAX - shown
-    return shown.astype(np.float32)
+        looked_up = apply_voi(np.rint(values).astype(np.int64), dataset) * (DISPLAY_MAX / (2**bits - 1))
+        return GreyImage(looked_up, Window.spanning(0.0, DISPLAY_MAX), True, inverted)
+    window = header_window(dataset)
+    chosen = window or default_window or Window.spanning(*_stored_range(dataset))
+    return GreyImage(values, chosen, window is not None, inverted)
+
+
+def display_values(dataset: Dataset, default_window: Window | None = None) -> np.ndarray:
+    """(rows, columns) float32 in [0, 255], dark to bright, as a viewer shows the image; see `grey_image`."""
+    return grey_image(dataset, default_window).shown()
 
 
 def header_window(dataset: Dataset) -> Window | None:
@@ -56,8 +105,9 @@ def header_window(dataset: Dataset) -> Window | None:
     centre, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
     if centre is None or width is None or not np.isfinite([centre, width]).all():
         return None
-    smallest = 1.0 if str(dataset.get("VOILUTFunction") or "LINEAR") == "LINEAR" else np.nextafter(0.0, 1.0)
-    return Window(centre, width) if width >= smallest else None
+    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+    smallest = 1.0 if function == "LINEAR" else np.nextafter(0.0, 1.0)
+    return Window(centre, width, function) if width >= smallest else None
 
 
 def _first(value: Any) -> float | None:
@@ -66,32 +116,17 @@ def _first(value: Any) -> float | None:
     return float(value[0]) if len(value) else None
 
 
-def _windowed(modality: np.ndarray, window: Window, function: str) -> np.ndarray:
-    # pydicom scales to the range that the header's bits allow; a header of 8 plain bits makes that 0..255.
-    header = Dataset()
-    header.PhotometricInterpretation = "MONOCHROME2"
-    header.BitsStored = 8
-    header.PixelRepresentation = 0
-    header.WindowCenter = window.centre
-    header.WindowWidth = window.width
-    header.VOILUTFunction = function
-    return apply_windowing(modality, header)
-
-
-def _by_stored_bits(modality: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """The range of values that the stored bits can express, after the modality step, becomes 0..255."""
+def _stored_range(dataset: Dataset) -> tuple[float, float]:
+    """The smallest and the largest value that the stored bits can express, after the modality step."""
     if dataset.get("ModalityLUTSequence"):
-        low, high = 0.0, 2.0 ** _lut_bits(dataset.ModalityLUTSequence[0]) - 1
-    else:
-        bits = int(dataset.BitsStored)
-        signed = int(dataset.PixelRepresentation) == 1
-        low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
-        slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
-        if slope is not None and intercept is not None:
-            low, high = sorted([low * float(slope) + float(intercept), high * float(slope) + float(intercept)])
-    if high <= low:  # a slope of 0 leaves one value, which has no place between dark and bright
-        return np.zeros_like(modality)
-    return (modality - low) / (high - low) * DISPLAY_MAX
+        return 0.0, 2.0 ** _lut_bits(dataset.ModalityLUTSequence[0]) - 1
+    bits = int(dataset.BitsStored)
+    signed = int(dataset.PixelRepresentation) == 1
+    low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
+    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+    if slope is not None and intercept is not None:
+        low, high = sorted([low * float(slope) + float(intercept), high * float(slope) + float(intercept)])
+    return low, high
 
 
 def _lut_bits(lut: Dataset) -> int:

@@ -1,0 +1,119 @@
+"""NIfTI files (.nii, .nii.gz): the header is judged before any voxel is read."""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+from nibabel import Nifti1Header, Nifti2Header, orientations
+from nibabel.arrayproxy import ArrayProxy
+
+from lesion_transfer.imaging.display import Window
+from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
+from lesion_transfer.imaging.volume import Grid, Volume, check_voxels
+
+SUFFIXES = (".nii", ".nii.gz")
+_MAX_OFFSET = 2**26
+"""Bytes of header extensions that are passed over to reach the voxels."""
+_HEADERS: dict[int, type[Nifti1Header]] = {348: Nifti1Header, 540: Nifti2Header}
+_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether the file is called as a single-file NIfTI image is."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def read_nifti(path: Path) -> Volume:
+    """The volume of a 3-D or 4-D NIfTI-1 or NIfTI-2 file, turned to the patient's axes.
+
+    Slices run from feet to head, rows from front to back, columns from the patient's right to left, whatever the order
+    in the file (voxels are reordered, never interpolated). The window is the header's cal_min and cal_max.
+
+    nibabel reads header and voxels, but no header extension: those may claim any size. Raises UnreadableFileError.
+    """
+    try:
+        with _opened(path) as file:
+            header = _header(file, path)
+            shape = _shape(header, path)
+            dtype = header.get_data_dtype()
+            if dtype.kind not in "iuf":
+                raise UnreadableFileError(f"{path}: the voxels are {dtype}, not real numbers; grey images are read.")
+            offset = int(header.get_data_offset())
+            if not header.sizeof_hdr <= offset <= _MAX_OFFSET:
+                raise UnreadableFileError(f"{path}: the header says that voxels begin at byte {offset}.")
+            needed = math.prod(shape) * dtype.itemsize
+            if path.suffix.lower() == ".nii" and path.stat().st_size < offset + needed:
+                raise UnreadableFileError(
+                    f"{path}: the header declares {needed} bytes of voxels, the file ends before them."
+                )
+            slope, intercept = header.get_slope_inter()
+            scaling = (1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+            file.seek(0)
+            proxy = ArrayProxy(file, (shape, dtype, offset, *scaling), mmap=False)
+            voxels = np.asarray(proxy, dtype=np.float32) if scaling != (1.0, 0.0) else proxy.get_unscaled()
+    except UnreadableFileError:
+        raise
+    except (EOFError, OSError, zlib.error) as error:
+        raise UnreadableFileError(f"{path}: the file cannot be read to its end ({error}).") from error
+    except Exception as error:  # a damaged header can make the parser fail in any way
+        raise UnreadableFileError(f"{path}: not a NIfTI file that can be read ({_first_line(error)}).") from error
+    return _turned(np.asarray(voxels), header, path)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def _header(file: IO[bytes], path: Path) -> Nifti1Header:
+    block = file.read(540)
+    sizes = {int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")}
+    kind = next((kind for size, kind in _HEADERS.items() if size in sizes), None)
+    if kind is None or len(block) < kind.sizeof_hdr:
+        raise UnreadableFileError(f"{path}: not a NIfTI file (its first bytes are no NIfTI header).")
+    header = kind(block[: kind.sizeof_hdr])
+    if not bytes(header["magic"]).startswith(b"n+"):
+        raise UnreadableFileError(f"{path}: a NIfTI header without its voxels; single files (.nii, .nii.gz) are read.")
+    return header
+
+
+def _shape(header: Nifti1Header, path: Path) -> tuple[int, ...]:
+    """(i, j, k, times); trailing dimensions of one voxel are left out."""
+    shape = [int(length) for length in header.get_data_shape()]
+    check_voxels(shape, path)
+    while len(shape) > 4 and shape[-1] == 1:
+        shape.pop()
+    if len(shape) > 4:
+        raise UnreadableFileError(f"{path}: {len(shape)} dimensions; volumes in time (4 dimensions) are read.")
+    return tuple(shape + [1] * (4 - len(shape)))
+
+
+def _turned(voxels: np.ndarray, header: Nifti1Header, path: Path) -> Volume:
+    affine = np.asarray(header.get_best_affine(), dtype=float)
+    try:
+        if not np.isfinite(affine).all():
+            raise GeometryError("not finite")
+        to_ras = orientations.io_orientation(affine)
+        if np.isnan(to_ras).any():
+            raise GeometryError("flat")
+        # As stored -> right-to-left, front-to-back, feet-to-head: LPS, of which the first two are RAS reversed.
+        to_lps = to_ras * np.array([[1, -1], [1, -1], [1, 1]])[to_ras[:, 0].astype(int)]
+        turned = orientations.apply_orientation(voxels, to_lps)
+        affine = affine @ orientations.inv_ornt_aff(to_lps, voxels.shape[:3])
+        steps = (affine[:3, :3] * _RAS_TO_LPS[:, None]).T
+        grid = Grid(affine[:3, 3] * _RAS_TO_LPS, steps[::-1])
+    except GeometryError:
+        turned, grid = voxels, None
+    return Volume(turned.transpose(3, 2, 1, 0), grid, _window(header))
+
+
+def _window(header: Nifti1Header) -> Window | None:
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    return Window.spanning(low, high) if np.isfinite([low, high]).all() and high > low else None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,0 +1,169 @@
+"""What can be looked at below a path: each thing found is listed at once and read when it is chosen."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.datasets.patch_archive import FINDINGS, IMAGES
+from lesion_transfer.errors import LesionError
+from lesion_transfer.imaging.dicom_files import NotDicomError
+from lesion_transfer.imaging.dicom_index import group_series, index_folder, patient_key, read_header
+from lesion_transfer.imaging.dicom_stack import DicomStack, read_stack, stacks_of
+from lesion_transfer.imaging.display import DISPLAY_MAX, Window
+from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.imaging.metaimage import is_metaimage, read_metaimage
+from lesion_transfer.imaging.nifti import is_nifti, read_nifti
+from lesion_transfer.imaging.raster import read_grey
+from lesion_transfer.imaging.volume import Volume, finite_range
+from lesion_transfer.imaging.walk import files_below
+from lesion_transfer.viewing.patches import archive_stack, cohort_stack
+from lesion_transfer.viewing.positions import Position, Positions
+from lesion_transfer.viewing.stack import Mark, Stack, same_window
+
+PICTURES = (".png", ".jpg", ".jpeg")
+Moved = Callable[[int, int], None]
+
+
+class NothingToViewError(LesionError):
+    """There is nothing to look at: a sentence that says where and what is read."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing to look at: its title, its size in words, how many voxels it has (0: not known before it is read)."""
+
+    title: str
+    size: str
+    n_voxels: int
+    read: Callable[[Moved], Stack]
+
+
+def entries_of(path: Path, positions: Positions) -> list[Entry]:
+    """What is at a path: a file, a cohort, a patch archive, or everything below a folder, in a fixed order.
+
+    Raises NothingToViewError, or UnreadableFileError for a single file.
+    """
+    if path.is_file():
+        return [_file_entry(path, path.name, positions)]
+    if not path.is_dir():
+        raise NothingToViewError(f"{path} does not exist: name a file or a folder.")
+    if (path / "cohort.json").is_file():
+        cohort = load_cohort(path)
+        size = f"{cohort.images.shape[0]} findings, {cohort.images.shape[1]} channels"
+        return [Entry(path.name, size, cohort.images.size, lambda _: cohort_stack(cohort))]
+    if (path / IMAGES).is_file() and (path / FINDINGS).is_file():
+        return [Entry(path.name, "patch archive", 0, lambda _: archive_stack(path))]
+    found = _below(path, positions)
+    if not found:
+        raise NothingToViewError(
+            f"{path} holds nothing to look at: DICOM, NIfTI (.nii, .nii.gz), MetaImage (.mhd, .mha), PNG and JPEG "
+            "files, cohorts and patch archives are shown."
+        )
+    return found
+
+
+def chosen(entries: Sequence[Entry], numbers: Sequence[int]) -> list[Entry]:
+    """The entries of these numbers, counted from 1; all of them without any. NothingToViewError for other numbers."""
+    for number in numbers:
+        if not 1 <= number <= len(entries):
+            raise NothingToViewError(f"There is no number {number}: {len(entries)} were found. See them with --list.")
+    return [entries[number - 1] for number in numbers] or list(entries)
+
+
+def _below(folder: Path, positions: Positions) -> list[Entry]:
+    found = [
+        _stack_entry(stack, positions)
+        for series in group_series(index_folder(folder).instances)
+        for stack in stacks_of(series)
+    ]
+    found.sort(key=lambda entry: entry.title)
+    for file in files_below(folder):
+        if is_nifti(file) or is_metaimage(file) or file.suffix.lower() in PICTURES:
+            found.append(_file_entry(file, str(file.relative_to(folder)), positions))
+    return found
+
+
+def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
+    if is_nifti(file):
+        return Entry(title, "NIfTI", 0, lambda _: _volume_stack(read_nifti(file), title, positions.of_path(file)))
+    if is_metaimage(file):
+        return Entry(
+            title, "MetaImage", 0, lambda _: _volume_stack(read_metaimage(file), title, positions.of_path(file))
+        )
+    if file.suffix.lower() in PICTURES:
+        return Entry(title, "picture", 0, lambda _: _picture_stack(file, title, positions))
+    try:
+        header = read_header(file)
+    except NotDicomError:
+        header = None
+    if header is None:
+        raise UnreadableFileError(f"{file}: not an image that is read (DICOM, NIfTI, MetaImage, PNG, JPEG).")
+    stacks = [stack for series in group_series([header]) for stack in stacks_of(series)]
+    if not stacks:
+        raise UnreadableFileError(f"{file}: the image has {header.frames} frames; single frames are read.")
+    return _stack_entry(stacks[0], positions)
+
+
+def _stack_entry(stack: DicomStack, positions: Positions) -> Entry:
+    times, slices, rows, columns = stack.shape
+    series, first = stack.series, stack.images[0][0]
+    number = "" if series.number is None else f"{series.number:>3} "
+    title = f"{first.patient_id or 'no PatientID'} · {number}{series.description or first.modality}"
+    size = f"{slices} slices of {rows} x {columns}" + (f", {times} times" if times > 1 else "")
+
+    def read(moved: Moved) -> Stack:
+        pixels = read_stack(stack, moved)
+        marks, outside = _marks(positions.of_patient(patient_key(first.patient_id)), stack.index_of)
+        return Stack(
+            title,
+            pixels.volume.voxels,
+            pixels.windows,
+            grid=pixels.volume.grid,
+            inverted=pixels.inverted,
+            time_names=stack.time_names,
+            marks=marks,
+            notes=pixels.problems + outside,
+            reslice=pixels.volume.grid is not None,
+        )
+
+    return Entry(title, size, times * slices * rows * columns, read)
+
+
+def _volume_stack(volume: Volume, title: str, positions: Sequence[Position]) -> Stack:
+    times, slices, rows, columns = volume.voxels.shape
+    window = volume.window or Window.spanning(*finite_range(volume.voxels))
+    grid = volume.grid
+
+    def index_of(position_lps_mm: Sequence[float]) -> tuple[float, float, float] | None:
+        if grid is None:
+            return None
+        index = grid.index_of(position_lps_mm)
+        inside = all(-0.5 <= part <= n - 0.5 for part, n in zip(index, (slices, rows, columns), strict=True))
+        return index if inside else None
+
+    marks, outside = _marks(positions, index_of)
+    windows = same_window(window, times, slices)
+    name = "file's window" if volume.window else "whole range"
+    return Stack(title, volume.voxels, windows, name, grid, marks=marks, notes=outside)
+
+
+def _picture_stack(file: Path, title: str, positions: Positions) -> Stack:
+    pixels = read_grey(file)
+    marks = tuple(Mark((0.0, y, x), name) for x, y, name in positions.in_picture(file))
+    windows = same_window(Window.spanning(0.0, DISPLAY_MAX), 1, 1)
+    return Stack(title, pixels[None, None], windows, "whole range", marks=marks)
+
+
+def _marks(
+    wanted: Sequence[Position],
+    index_of: Callable[[Sequence[float]], tuple[float, float, float] | None],
+) -> tuple[tuple[Mark, ...], tuple[str, ...]]:
+    """The marks of positions that lie in the images, and a note for each that does not."""
+    placed = [(index_of(position), position, name) for position, name in wanted]
+    outside = tuple(
+        f"{name or 'The position'} at {', '.join(f'{part:g}' for part in position)} mm is outside these images."
+        for index, position, name in placed
+        if index is None
+    )
+    return tuple(Mark(index, name) for index, _, name in placed if index is not None), outside

@@ -1,0 +1,192 @@
+"""The viewer's window: matplotlib draws a View and turns wheel, keys and mouse into its actions."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backend_bases import KeyEvent, MouseEvent
+from matplotlib.figure import Figure
+
+from lesion_transfer.errors import LesionError
+from lesion_transfer.viewing.sources import Entry
+from lesion_transfer.viewing.stack import Stack
+from lesion_transfer.viewing.view import View
+
+logger = logging.getLogger(__name__)
+
+BACKGROUND, TEXT, FAINT, MARK = "#101418", "#e8edf2", "#8fa1b3", "#ffb000"
+_EDGES = (
+    (0.5, 1.0, "center", "bottom"),
+    (0.5, 0.0, "center", "top"),
+    (0.0, 0.5, "right", "center"),
+    (1.0, 0.5, "left", "center"),
+)
+HELP = (
+    "wheel, ↑ ↓   slices, on into the next time point and axis\n"
+    "← →   time, same slice\n"
+    "0 1 2   axis\n"
+    "drag   window: right wider, up brighter\n"
+    "w   window of the file      a   window of this slice\n"
+    "Home End   first, last slice\n"
+    "m   next finding      x   marks on, off\n"
+    "n p   next, previous series\n"
+    "h   this help      q   close"
+)
+
+
+class NoDisplayError(LesionError):
+    """There is no screen, or no window system that matplotlib can use."""
+
+
+class Viewer:
+    """A figure that shows one entry at a time.
+
+    Usable on any canvas: `on_key`, `on_scroll`, `on_press`, `on_move` and `on_release` are connected to it here.
+    """
+
+    def __init__(self, figure: Figure, entries: Sequence[Entry], axis: int | None = None) -> None:
+        self.entries = entries
+        self.number = 0
+        self.show_marks = True
+        self._axis = axis
+        self._drag: tuple[View, float, float] | None = None
+        self._figure = figure
+        self._build()
+        self.view = View.opened(self._read(0), axis)
+        # matplotlib holds bound methods weakly: who opens a Viewer keeps it.
+        canvas = figure.canvas
+        canvas.mpl_connect("key_press_event", self.on_key)
+        canvas.mpl_connect("scroll_event", self.on_scroll)
+        canvas.mpl_connect("button_press_event", self.on_press)
+        canvas.mpl_connect("motion_notify_event", self.on_move)
+        canvas.mpl_connect("button_release_event", self.on_release)
+        self.draw()
+
+    def _build(self) -> None:
+        figure = self._figure
+        figure.set_facecolor(BACKGROUND)
+        self._axes = figure.add_axes((0.04, 0.06, 0.92, 0.84))
+        self._title = figure.text(0.02, 0.965, "", color=TEXT, fontsize=12, va="center", parse_math=False)
+        self._caption = figure.text(0.02, 0.925, "", color=FAINT, fontsize=10, va="center", parse_math=False)
+        self._note = figure.text(0.02, 0.025, "", color=MARK, fontsize=9, va="center", parse_math=False)
+        figure.text(0.98, 0.025, "h: help", color=FAINT, fontsize=9, va="center", ha="right")
+        box = {"facecolor": BACKGROUND, "edgecolor": FAINT, "boxstyle": "round,pad=0.8", "alpha": 0.92}
+        self._help = figure.text(0.5, 0.5, HELP, color=TEXT, ha="center", va="center", linespacing=1.7, bbox=box)
+        self._help.set_visible(False)
+        self._help.set_zorder(10)
+
+    def _read(self, number: int) -> Stack:
+        return self.entries[number].read(lambda done, total: None)
+
+    def draw(self) -> None:
+        """Draws the view as it stands."""
+        view, axes = self.view, self._axes
+        layout = view.stack.layouts[view.axis]
+        shown = view.shown()
+        axes.clear()
+        axes.set_axis_off()
+        height_mm, width_mm = layout.pixel_mm
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=height_mm / width_mm)
+        rows, columns = shown.shape
+        for letter, (x, y, horizontal, vertical) in zip(layout.edges, _EDGES, strict=True):
+            axes.text(x, y, f" {letter} ", color=FAINT, ha=horizontal, va=vertical, transform=axes.transAxes)
+        for x, y, name in view.marks() if self.show_marks else ():
+            axes.plot(x, y, "o", markersize=22, markerfacecolor="none", markeredgecolor=MARK, markeredgewidth=1.5)
+            beside: dict[str, Any] = {"textcoords": "offset points", "xytext": (14, 8), "parse_math": False}
+            axes.annotate(name, (x, y), color=MARK, fontsize=9, **beside)
+        axes.set_xlim(-0.5, columns - 0.5)
+        axes.set_ylim(rows - 0.5, -0.5)
+        position = f"{self.number + 1} of {len(self.entries)}: " if len(self.entries) > 1 else ""
+        self._title.set_text(position + view.stack.title)
+        self._caption.set_text(view.caption())
+        self._note.set_text(view.stack.notes[0] if view.stack.notes else "")
+        self._figure.canvas.draw_idle()
+
+    def show(self, view: View) -> None:
+        """Goes to another view."""
+        self.view = view
+        self.draw()
+
+    def open(self, number: int) -> None:
+        """Shows another entry; one that cannot be read is passed over with a note."""
+        number = max(0, min(number, len(self.entries) - 1))
+        if number == self.number:
+            return
+        try:
+            stack = self._read(number)
+        except LesionError as error:
+            logger.warning("%s", error)
+            self._note.set_text(str(error))
+            self._figure.canvas.draw_idle()
+        else:
+            self.number = number
+            self.show(View.opened(stack, self._axis))
+
+    def on_key(self, event: KeyEvent) -> None:
+        """Keys: slices, time, axes, window, findings, series, help."""
+        view = self.view
+        moves: dict[str, Callable[[], View]] = {
+            "down": lambda: view.walked(1),
+            "up": lambda: view.walked(-1),
+            "right": lambda: view.in_time(1),
+            "left": lambda: view.in_time(-1),
+            "home": lambda: view.at(0),
+            "end": lambda: view.at(view.n - 1),
+            "w": view.file_windowed,
+            "a": view.auto_windowed,
+            "m": view.at_next_mark,
+            **{str(axis): lambda axis=axis: view.across(axis) for axis in (0, 1, 2)},  # type: ignore[misc]
+        }
+        if event.key in moves:
+            self.show(moves[event.key]())
+        elif event.key in {"n", "p"}:
+            self.open(self.number + (1 if event.key == "n" else -1))
+        elif event.key == "x":
+            self.show_marks = not self.show_marks
+            self.draw()
+        elif event.key == "h":
+            self._help.set_visible(not self._help.get_visible())
+            self._figure.canvas.draw_idle()
+
+    def on_scroll(self, event: MouseEvent) -> None:
+        """The wheel: down is on, up is back."""
+        self.show(self.view.walked(1 if event.button == "down" else -1))
+
+    def on_press(self, event: MouseEvent) -> None:
+        """The left button begins a drag of the window."""
+        if event.button == 1:
+            self._drag = (self.view, event.x, event.y)
+
+    def on_move(self, event: MouseEvent) -> None:
+        """A drag changes the window that it began with."""
+        if self._drag is not None:
+            began, x, y = self._drag
+            width, height = self._axes.bbox.size
+            dragged = began.dragged((event.x - x) / width, (event.y - y) / height)
+            self.show(View(**{**vars(self.view), "window": dragged.window}))
+
+    def on_release(self, event: MouseEvent) -> None:
+        """The end of a drag."""
+        self._drag = None
+
+
+def open_window(entries: Sequence[Entry], axis: int | None = None) -> None:
+    """Shows the entries in a window until it is closed; NoDisplayError where there is no screen."""
+    no_display = NoDisplayError(
+        "There is no display here, or no window system that matplotlib can use (python3-tk, PyQt). Write a page for "
+        "the browser instead: lesion view --html PAGE.html PATH"
+    )
+    keymaps: dict[Any, Any] = {key: [] for key in mpl.rcParams if key.startswith("keymap.")}
+    with mpl.rc_context({**keymaps, "keymap.quit": ["q", "ctrl+w", "cmd+w"], "toolbar": "None"}):
+        from matplotlib import pyplot
+
+        if pyplot.get_backend().casefold() in {"agg", "pdf", "ps", "svg", "cairo", "template"}:
+            raise no_display
+        try:
+            figure = pyplot.figure(figsize=(9, 9.6))
+        except Exception as error:  # each window system has its own kind of error for a missing screen
+            raise no_display from error
+        viewer = Viewer(figure, entries, axis)
+        pyplot.show(block=True)
+        del viewer
