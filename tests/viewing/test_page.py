@@ -40,7 +40,12 @@ class Opened:
         self.ready()
 
     def ready(self):
-        self.page.wait_for_function("document.getElementById('caption').textContent.startsWith('slice')")
+        self.page.locator("#caption", has_text=re.compile("^slice")).wait_for()
+
+    def titled(self, title):
+        """Waits until a series is shown."""
+        self.page.locator("#title", has_text=re.compile(f"^{title}$")).wait_for(state="attached")
+        self.ready()
 
     def press(self, *keys):
         for key in keys:
@@ -48,9 +53,9 @@ class Opened:
 
     def wheel(self, delta):
         self.page.mouse.move(450, 400)
-        before = self.caption
+        moved = self.page.locator("#caption", has_not_text=self.caption)
         self.page.mouse.wheel(0, delta)
-        self.page.wait_for_function("before => document.getElementById('caption').textContent !== before", arg=before)
+        moved.wait_for()
 
     @property
     def caption(self):
@@ -171,7 +176,7 @@ def test_nothing_is_loaded_and_no_text_becomes_code(make_stack, open_page, tmp_p
     assert shown.requested == [(tmp_path / "view.html").as_uri()]
     assert HOSTILE in shown.caption
     shown.press("h", "n")
-    shown.page.wait_for_function("document.getElementById('title').textContent === 'second'")
+    shown.titled("second")
     assert shown.page.locator("#help").is_visible()
     shown.page.evaluate("fetch('https://example.org/').catch(() => 0)")
     assert shown.page.title() == "2 series"
@@ -189,8 +194,7 @@ def test_it_fits_a_phone_and_series_can_be_chosen(make_stack, open_page):
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
     assert shown.page.locator("#image").bounding_box()["width"] > 200
     shown.page.select_option("#series", label="small")
-    shown.page.wait_for_function("document.getElementById('title').textContent === 'small'")
-    shown.ready()
+    shown.titled("small")
     assert shown.pixels.shape == (3, 3)
     assert not shown.page.locator("#time-label").is_visible()
 
