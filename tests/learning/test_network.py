@@ -4,8 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from lesion_transfer.learning.architectures.thesis_vgg import block_output_pixels
 from lesion_transfer.learning.errors import NetworkError
-from lesion_transfer.learning.network import block_output_pixels, build_network, reset_decision_maker, set_dropout
+from lesion_transfer.learning.network import build_network, reset_decision_maker, set_dropout
 from lesion_transfer.learning.options import NetworkOptions
 from lesion_transfer.learning.streams import torch_generator
 

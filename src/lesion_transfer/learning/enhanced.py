@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lesion_transfer.learning.architectures.layers import N_CLASSES
 from lesion_transfer.learning.batches import build_bank
-from lesion_transfer.learning.network import N_CLASSES, LesionNetwork
+from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import AugmentationOptions
 from lesion_transfer.learning.scoring import outputs, positive_probabilities
 

@@ -17,7 +17,7 @@ def initialise(module: nn.Module, scheme: Scheme, generator: torch.Generator) ->
     the gain of ReLU (ELU has none of its own); biases 0 with both. Module and generator are on the CPU.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.reset_parameters()
         elif isinstance(layer, nn.Conv2d | nn.Linear):
             _draw(layer, scheme, generator)

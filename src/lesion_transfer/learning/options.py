@@ -18,11 +18,14 @@ OptimizedMetric = Literal[
     "f1score",
     "specificity",
 ]
+ArchitectureName = Literal["thesis_vgg", "xmasnet", "habib", "resnet18", "resnet50", "vgg16", "inception"]
 
 
 class NetworkOptions(Options):
-    """The network of the thesis (chapter 5); sizes are parameters, the thesis's are the defaults."""
+    """The network of the thesis (chapter 5), whose sizes are parameters, or one of others with its published sizes."""
 
+    architecture: ArchitectureName = "thesis_vgg"
+    """filters, dense, dropout_after_dense and conv_bias are those of thesis_vgg; the others have their own."""
     filters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] = Field(
         default=[32, 64, 128]
     )
@@ -40,6 +43,8 @@ class NetworkOptions(Options):
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
         n_hidden = len(self.dense)
+        if self.architecture != "thesis_vgg":
+            return self
         if self.cut > n_hidden:
             raise ValueError(f"cut is {self.cut}, but dense has {n_hidden} layers that could belong to the extractor")
         if beyond := [layer for layer in self.dropout_after_dense if layer > n_hidden]:

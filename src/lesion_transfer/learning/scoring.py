@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lesion_transfer.learning.architectures.layers import N_CLASSES
 from lesion_transfer.learning.augmentation import centre_crop
 from lesion_transfer.learning.losses import LossFunction
 from lesion_transfer.learning.metrics import classification_metrics
-from lesion_transfer.learning.network import N_CLASSES, LesionNetwork
+from lesion_transfer.learning.network import LesionNetwork
 
 
 @dataclass(frozen=True)
