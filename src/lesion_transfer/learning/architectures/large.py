@@ -54,7 +54,7 @@ def vgg16(_options: NetworkOptions, in_channels: int, dropout: float, patch_pixe
         }
         hidden.append(OrderedDict(named))
         width = 4096
-    return Architecture(layers, hidden, OrderedDict({"dense3": dense(width, N_CLASSES)}))
+    return Architecture(layers, hidden, Layers({"dense3": dense(width, N_CLASSES)}))
 
 
 def inception(_options: NetworkOptions, in_channels: int, dropout: float, _patch_pixels: int) -> Architecture:
@@ -80,7 +80,7 @@ def inception(_options: NetworkOptions, in_channels: int, dropout: float, _patch
     layers["pool"] = nn.AdaptiveAvgPool2d(1)
     layers["flatten"] = nn.Flatten()
     layers["dropout"] = nn.Dropout(dropout)
-    return Architecture(layers, [], OrderedDict({"dense1": dense(channels, N_CLASSES)}))
+    return Architecture(layers, [], Layers({"dense1": dense(channels, N_CLASSES)}))
 
 
 class InceptionModule(nn.Module):
@@ -114,7 +114,7 @@ def _resnet(block: str, layers: tuple[int, ...], width: int, in_channels: int, d
         bias_downsample=False,
     )
     named = OrderedDict[str, nn.Module]({"resnet": body, "dropout": nn.Dropout(dropout)})
-    return Architecture(named, [], OrderedDict({"dense1": dense(width, N_CLASSES)}))
+    return Architecture(named, [], Layers({"dense1": dense(width, N_CLASSES)}))
 
 
 def _convolution(channels: int, filters: int, kernel: int) -> nn.Module:

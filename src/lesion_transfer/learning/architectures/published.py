@@ -38,7 +38,7 @@ def xmasnet(_options: NetworkOptions, in_channels: int, dropout: float, patch_pi
         }
         hidden.append(OrderedDict(named))
         width = units
-    return Architecture(layers, hidden, OrderedDict({"dense3": dense(width, N_CLASSES)}))
+    return Architecture(layers, hidden, Layers({"dense3": dense(width, N_CLASSES)}))
 
 
 def habib(_options: NetworkOptions, in_channels: int, dropout: float, patch_pixels: int) -> Architecture:
@@ -57,7 +57,7 @@ def habib(_options: NetworkOptions, in_channels: int, dropout: float, patch_pixe
         "flatten": nn.Flatten(),
         "dropout": nn.Dropout(dropout),
     }
-    last = OrderedDict({"dense1": dense(32 * pixels * pixels, N_CLASSES)})
+    last = Layers({"dense1": dense(32 * pixels * pixels, N_CLASSES)})
     return Architecture(OrderedDict(layers), [], last)
 
 

@@ -19,7 +19,7 @@ def thesis_vgg(options: NetworkOptions, in_channels: int, dropout: float, patch_
             layers[f"dense_dropout{number}"] = nn.Dropout(dropout)
         hidden.append(layers)
         width = units
-    last = OrderedDict({f"dense{len(options.dense) + 1}": dense(width, N_CLASSES)})
+    last = Layers({f"dense{len(options.dense) + 1}": dense(width, N_CLASSES)})
     return Architecture(_blocks(options, in_channels, dropout), hidden, last)
 
 
