@@ -86,6 +86,8 @@ class Settings(TrainingOptions):
         _known(self.target, self.cohorts, "target", "cohort")
         for name, cohort in self.cohorts.items():
             _known(cohort.dataset, self.datasets, f"cohorts.{name}.dataset", "data set")
+            if cohort.slice_rule.startswith("position") and self.datasets[cohort.dataset].kind != "lungx":
+                raise ValueError(f"cohorts.{name}.slice_rule: {cohort.slice_rule} is a rule of data sets of kind lungx")
         for name, dataset in self.datasets.items():
             if dataset.source == "phantom" and dataset.phantom is None:
                 raise ValueError(f"datasets.{name}.phantom: its size is needed, since source is phantom")

@@ -143,7 +143,7 @@ class _Building:
         crops = [crop_patch(one, self.options) for one in sample.slices.values()]
         image = np.stack([patch for patch, _ in crops])
         for channel, one in sample.slices.items():
-            for file in self._statistics.add(sample.statistic_of(channel), one):
+            for file in (*one.companions, *self._statistics.add(sample.statistic_of(channel), one)):
                 self._file(file, sample.finding.finding_key)
         row = self._row(sample, image, [share for _, share in crops])
         self.images.append(image)
@@ -236,6 +236,7 @@ def _info(building: _Building) -> dict[str, Any]:
         "n_negative": labels["False"],
         "n_unknown": labels[""],
         "n_patients": len({row["patient_id"] for row in building.rows}),
+        "n_concerns": dict(sorted(Counter(row["concern"] for row in building.rows if row["concern"]).items())),
         "n_excluded": dict(sorted(Counter(row["reason"] for row in building.excluded).items())),
         "source_sha256": dict(sorted(building.used_sha256.items())),
     }

@@ -28,8 +28,9 @@ class CohortOptions(Options):
     """Side of the final patch, pixels; odd, so that the lesion is the centre of a pixel."""
     margin_pixels: Annotated[int, Field(ge=0)] = 16
     """Stored on every side beyond the final patch, so that a rotated crop invents no pixel."""
-    slice_rule: Literal["world", "instance_number"] = "world"
-    """world: the slice whose plane is nearest to the lesion's position; instance_number: k + 1, the thesis's."""
+    slice_rule: Literal["world", "instance_number", "position", "position_from_feet"] = "world"
+    """world: the slice whose plane is nearest to the lesion's position; instance_number: the table's number, the
+    thesis's k + 1; position, position_from_feet: where a table numbers images (LUNGx), the place in the stack."""
     zscore: Literal["patient", "dataset"] = "patient"
     zscore_over: Literal["finding_slices", "series"] = "finding_slices"
     """Over which images of a patient's sequence the patient's mean and std are taken (the thesis's algorithm 2 has kept

@@ -20,12 +20,15 @@ from lesion_transfer.imaging.walk import files_below
 def dicom_files(source: Path) -> Iterator[Path]:
     """Every file below source that begins as a DICOM file does, sorted; DatasetError when source is no folder."""
     require_folder(source)
-    for path in files_below(source):
-        try:
-            if is_dicom(path):
-                yield path
-        except OSError:  # no permission: the index cannot use it either
-            continue
+    return (path for path in files_below(source) if is_dicom_file(path))
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether a file begins as DICOM files do; False where it may not be opened: the index cannot use it either."""
+    try:
+        return bool(is_dicom(path))
+    except OSError:
+        return False
 
 
 class DicomSource:

@@ -22,6 +22,7 @@ class SequenceSlice:
     spacing_mm: (between rows, between columns), as DICOM's PixelSpacing; None where unknown.
     centre_xy: the lesion's centre (column, row) in pixels, 0-based, pixel centres at whole numbers.
     distance_mm: from the lesion's position to the plane of the slice; None where unknown.
+    companions: further files that hold part of the image (the voxels of a .mhd header).
     whole_series: reads the file and the display values of every image of the slice's series, one by one, raising
         RefusalError where one cannot be read; None where the slice is all there is.
     """
@@ -33,6 +34,7 @@ class SequenceSlice:
     series_uid: str = ""
     sop_uid: str = ""
     distance_mm: float | None = None
+    companions: tuple[Path, ...] = ()
     whole_series: Callable[[], Iterator[tuple[Path, np.ndarray]]] | None = None
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from lesion_transfer.datasets.dicom_source import DicomSource, DisplayCache, dicom_files
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, KeyCounter, SequenceSlice
+from lesion_transfer.datasets.lungx_slices import BY_NUMBER, RULES, numbered_image
+from lesion_transfer.datasets.lungx_tissue import TissueCheck
+from lesion_transfer.datasets.options import AIR_BELOW_HU
 from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import (
@@ -18,7 +21,7 @@ from lesion_transfer.datasets.tables import (
     placeholder_id,
     read_table,
 )
-from lesion_transfer.imaging.dicom_index import InstanceHeader, group_series
+from lesion_transfer.imaging.dicom_index import InstanceHeader, Series, group_series
 from lesion_transfer.imaging.display import Window
 
 TABLES = ("CalibrationSet_NoduleData.csv", "TestSet_NoduleData_PublicRelease_wTruth.csv")
@@ -61,28 +64,31 @@ def image_files(source: Path) -> Iterator[Path]:
 
 
 def read_findings(
-    source: Path, tables: Path, channels: Sequence[str], slice_rule: str
+    source: Path, tables: Path, channels: Sequence[str], slice_rule: str, *, air_below_hu: float = AIR_BELOW_HU
 ) -> Iterator[Finding | Exclusion]:
     """The nodules of both tables, calibration first, each with the CT image that the table numbers (channel `ct`).
 
-    slice_rule is not read: the tables give an image number and no position in the patient, so distance_mm is None.
+    slice_rule: `instance_number`, `position` (from the head) or `position_from_feet`. The tables give no position in
+    the world, so `world` is read as instance_number, and distance_mm is None. A nodule whose centre is below
+    air_below_hu is kept, and its concern says under which of the rules it would be tissue.
     """
     if list(channels) != list(CHANNELS):
         raise DatasetError(f"LUNGx has one channel, ct; asked for {', '.join(channels) or 'none'}.")
+    rule = BY_NUMBER if slice_rule == "world" else slice_rule
+    if rule not in RULES:
+        raise DatasetError(f"{slice_rule!r} is no slice rule of LUNGx. Its rules are {', '.join(RULES)}.")
     counter = KeyCounter()
     rows = [row for name in TABLES if (tables / name).is_file() for row in _nodule_rows(tables / name, counter)]
     if not rows:
         raise DatasetError(f"{tables} holds no rows of {' or '.join(TABLES)}.")
     images = DicomSource(source)
     for patient in by_patient(rows):
-        cache = DisplayCache(source, LUNG_WINDOW)
+        reading = _Patient(images, DisplayCache(source, LUNG_WINDOW), rule, TissueCheck(air_below_hu))
         for nodule in patient:
             try:
-                label, one_slice = _read_nodule(nodule.row, images, cache)
+                yield reading.finding(nodule)
             except RefusalError as refusal:
                 yield refusal.exclusion(nodule.finding_key, nodule.patient_id, nodule.finding_id)
-            else:
-                yield Finding(nodule.finding_key, nodule.patient_id, nodule.finding_id, label, {"ct": one_slice})
 
 
 def _nodule_rows(table: Path, counter: KeyCounter) -> list[_NoduleRow]:
@@ -97,27 +103,47 @@ def _nodule_rows(table: Path, counter: KeyCounter) -> list[_NoduleRow]:
     return rows
 
 
-def _read_nodule(row: TableRow, images: DicomSource, cache: DisplayCache) -> tuple[bool | None, SequenceSlice]:
-    patient_id = checked_id(row, _SCAN)
-    checked_id(row, _NUMBER, default="1")
-    of_patient = images.of_patient(patient_id)
-    label = _label(row)
-    column, line = checked_numbers(row, _POSITION, 2)
-    image = _numbered_image(of_patient, int(checked_numbers(row, _IMAGE, 1)[0]), patient_id)
-    x, y = column - 1, line - 1  # the table counts from 1
-    if not (0 <= x <= image.columns - 1 and 0 <= y <= image.rows - 1):
-        raise RefusalError(
-            Reason.OUTSIDE_VOLUME,
-            f"The nodule of {row.place} is outside the image of {image.columns} x {image.rows} pixels.",
+@dataclass
+class _Patient:
+    """The nodules of one patient, whose slices are read once."""
+
+    images: DicomSource
+    cache: DisplayCache
+    rule: str
+    tissue: TissueCheck
+
+    def finding(self, nodule: _NoduleRow) -> Finding:
+        """The nodule with its image; RefusalError where it has none."""
+        row = nodule.row
+        patient_id = checked_id(row, _SCAN)
+        checked_id(row, _NUMBER, default="1")
+        of_patient = self.images.of_patient(patient_id)
+        label = _label(row)
+        column, line = checked_numbers(row, _POSITION, 2)
+        number = int(checked_numbers(row, _IMAGE, 1)[0])
+        image = numbered_image(of_patient, number, self.rule, patient_id)
+        x, y = column - 1, line - 1  # the table counts from 1
+        if not (0 <= x <= image.columns - 1 and 0 <= y <= image.rows - 1):
+            raise RefusalError(
+                Reason.OUTSIDE_VOLUME,
+                f"The nodule of {row.place} is outside the image of {image.columns} x {image.rows} pixels.",
+            )
+        one_slice = SequenceSlice(
+            pixels=self.cache.read(image.file),
+            spacing_mm=image.spacing_mm,
+            centre_xy=(x, y),
+            file=image.file,
+            series_uid=image.series_uid,
+            sop_uid=image.sop_uid,
+            whole_series=self.cache.series_reader(_series_of(image, of_patient)),
         )
-    return label, SequenceSlice(
-        pixels=cache.read(image.file),
-        spacing_mm=image.spacing_mm,
-        centre_xy=(x, y),
-        file=image.file,
-        series_uid=image.series_uid,
-        sop_uid=image.sop_uid,
-    )
+        concern = self.tissue.concern(self.rule, image, (x, y), number, of_patient)
+        names = nodule.finding_key, nodule.patient_id, nodule.finding_id
+        return Finding(*names, label, {CHANNELS[0]: one_slice}, concern=concern)
+
+
+def _series_of(image: InstanceHeader, images: Sequence[InstanceHeader]) -> Series:
+    return next(one for one in group_series(images) if image in one.instances)
 
 
 def _label(row: TableRow) -> bool | None:
@@ -125,15 +151,3 @@ def _label(row: TableRow) -> bool | None:
     if row[column].casefold() == _UNCERTAIN:
         raise RefusalError(Reason.UNCERTAIN_LABEL, f"{row.place} is a {row[column]}: neither malignant nor benign.")
     return checked_label(row, column, _LABELS)
-
-
-def _numbered_image(images: Sequence[InstanceHeader], number: int, patient_id: str) -> InstanceHeader:
-    """The CT image of that instance number; of several series the largest, then the one with the highest number."""
-    series = group_series(image for image in images if image.modality in {"CT", ""} and image.frames == 1)
-    if not series:
-        raise RefusalError(Reason.MISSING_SERIES, f"{patient_id} has no CT images in single frames.")
-    for one in sorted(series, key=lambda one: (len(one.instances), one.number or 0, one.series_uid), reverse=True):
-        for image in one.instances:
-            if image.instance_number == number:
-                return image
-    raise RefusalError(Reason.MISSING_SLICE, f"{patient_id} has no CT image with instance number {number}.")

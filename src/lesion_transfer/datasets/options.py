@@ -8,6 +8,8 @@ from lesion_transfer.options import Options
 
 Kind = Literal["prostatex", "lungx", "brain", "patch_archive"]
 TableSet = Literal["train", "test", "both"]
+AIR_BELOW_HU = -700.0
+"""Lung is about -850 HU, ground glass -600, a solid nodule 0 to 50."""
 
 
 class PhantomOptions(Options):
@@ -20,6 +22,10 @@ class PhantomOptions(Options):
     """1: a perfect reader reaches an AUC of about 0.9; 0: the classes look alike."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Another seed makes other patients."""
+    n_test_patients: Annotated[int, Field(ge=0)] = 0
+    """Of PROSTATEx, patients of the test tables, whose labels are not told; 0: there are no test tables."""
+    ktrans: bool = False
+    """Of PROSTATEx, whether every patient has a Ktrans map."""
 
 
 class DatasetOptions(Options):
@@ -30,10 +36,13 @@ class DatasetOptions(Options):
     """`phantom`, or the folder of the user's own copy."""
     tables: TableSet = "train"
     """Of PROSTATEx, whose findings are read: the training set's, the test set's (without labels), or both."""
+    air_below_hu: Annotated[float, Field(ge=-1024, le=0)] = AIR_BELOW_HU
+    """Of LUNGx: a nodule whose centre is below this, in Hounsfield units, is named as lying in air."""
     phantom: PhantomOptions | None = None
 
     @model_validator(mode="after")
-    def _tables_are_prostatex(self) -> Self:
-        if self.tables != "train" and self.kind != "prostatex":
-            raise ValueError(f"tables: only prostatex has tables to choose from, not {self.kind}")
+    def _keys_are_of_the_kind(self) -> Self:
+        for key, kind in (("tables", "prostatex"), ("air_below_hu", "lungx")):
+            if key in self.model_fields_set and self.kind != kind:
+                raise ValueError(f"{key}: a setting of kind {kind}, not of {self.kind}")
         return self

@@ -4,9 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lesion_transfer.datasets.dicom_source import DicomSource, DisplayCache, dicom_files
+from lesion_transfer.datasets.dicom_source import DicomSource, DisplayCache, is_dicom_file
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, SequenceSlice
 from lesion_transfer.datasets.options import TableSet
+from lesion_transfer.datasets.prostatex_ktrans import (
+    KTRANS,
+    KtransMap,
+    KtransSource,
+    is_ktrans_data,
+    is_ktrans_header,
+)
 from lesion_transfer.datasets.prostatex_series import CHANNELS, choose_series, choose_study
 from lesion_transfer.datasets.prostatex_slices import SLICE_RULES, choose_slice
 from lesion_transfer.datasets.prostatex_tables import (
@@ -15,12 +22,14 @@ from lesion_transfer.datasets.prostatex_tables import (
     ImageRow,
     read_finding_rows,
     read_image_rows,
+    read_ktrans_rows,
     required_tables,
 )
 from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
-from lesion_transfer.datasets.tables import by_patient, find_tables
+from lesion_transfer.datasets.tables import by_patient, find_tables, require_folder
 from lesion_transfer.imaging.dicom_index import Series, group_series
+from lesion_transfer.imaging.walk import files_below
 
 
 def published_tables(source: Path, *, chosen: TableSet = "train") -> list[Path]:
@@ -35,8 +44,11 @@ def published_tables(source: Path, *, chosen: TableSet = "train") -> list[Path]:
 
 
 def image_files(source: Path) -> Iterator[Path]:
-    """Every DICOM file below source, sorted."""
-    return dicom_files(source)
+    """Every DICOM file and every file of a Ktrans map below source, sorted."""
+    require_folder(source)
+    for path in files_below(source):
+        if is_ktrans_header(path) or is_ktrans_data(path) or is_dicom_file(path):
+            yield path
 
 
 def read_findings(
@@ -46,26 +58,27 @@ def read_findings(
 
     A finding that has a slice for some channels only says in `lacking` why it has none for the others.
 
-    channels: of `t2`, `dwi` (the highest b-value), `adc`. slice_rule: `world`, the plane nearest to the position, or
-    `instance_number`, the thesis's k + 1. Either way centre_xy is the position projected onto the slice.
+    channels: of `t2`, `dwi` (the highest b-value), `adc`, `ktrans`. slice_rule: `world`, the plane nearest to the
+    position, or `instance_number`, the thesis's k + 1. Either way centre_xy is the position projected onto the slice.
     """
-    unknown = [channel for channel in channels if channel not in CHANNELS]
+    unknown = [channel for channel in channels if channel not in (*CHANNELS, KTRANS)]
     if unknown or not channels:
+        known = ", ".join((*CHANNELS, KTRANS))
         raise DatasetError(
-            f"PROSTATEx has no channel {', '.join(unknown) or '(none given)'}. Its channels are {', '.join(CHANNELS)}."
+            f"PROSTATEx has no channel {', '.join(unknown) or '(none given)'}. Its channels are {known}."
         )
     if slice_rule not in SLICE_RULES:
         raise DatasetError(f"{slice_rule!r} is no slice rule of PROSTATEx. Its rules are {', '.join(SLICE_RULES)}.")
     rows = read_finding_rows(tables, chosen)
-    image_rows = read_image_rows(tables, chosen)
-    images = DicomSource(source)
+    image_rows, ktrans_rows = read_image_rows(tables, chosen), read_ktrans_rows(tables, chosen)
+    images, maps = DicomSource(source), KtransSource(source)
     for patient in by_patient(rows):
-        reading = _Patient(images, DisplayCache(source), channels, slice_rule)
+        reading = _Patient(images, maps, DisplayCache(source), channels, slice_rule)
         for row in patient:
             try:
                 if row.refusal is not None and row.refusal.reason == Reason.BAD_ROW:
                     raise row.refusal
-                yield reading.finding(row, image_rows.get(row.key, []))
+                yield reading.finding(row, image_rows.get(row.key, []), ktrans_rows.get(row.key, []))
             except RefusalError as refusal:
                 yield refusal.exclusion(row.finding_key, row.patient_id, row.finding_id)
 
@@ -75,23 +88,29 @@ class _Patient:
     """The findings of one patient, whose headers are grouped and whose slices are read once."""
 
     images: DicomSource
+    maps: KtransSource
     cache: DisplayCache
     channels: Sequence[str]
     slice_rule: str
     _series: list[Series] | None = None
+    _map: KtransMap | None = None
 
-    def finding(self, row: FindingRow, described: Sequence[ImageRow]) -> Finding:
+    def finding(self, row: FindingRow, described: Sequence[ImageRow], ktrans_rows: Sequence[ImageRow]) -> Finding:
         """The finding of a row with every channel that can be had; RefusalError when none can."""
+        of_dicom = [channel for channel in self.channels if channel != KTRANS]
         if self._series is None:
             self._series = group_series(self.images.of_patient(row.patient_id))
         if row.refusal is not None:
             raise row.refusal
-        study = choose_study(self._series, described, row.position_lps_mm, self.channels)
+        study = choose_study(self._series, described, row.position_lps_mm, of_dicom)
         slices: dict[str, SequenceSlice] = {}
         refusals: dict[str, RefusalError] = {}
         for channel in self.channels:
             try:
-                slices[channel] = self._slice(channel, study, row, described)
+                if channel == KTRANS:
+                    slices[channel] = self._ktrans(row, ktrans_rows)
+                else:
+                    slices[channel] = self._slice(channel, study, row, described)
             except RefusalError as refusal:
                 refusals[channel] = refusal
         if not slices:
@@ -99,6 +118,11 @@ class _Patient:
         names = row.finding_key, row.patient_id, row.finding_id
         lacking = {channel: refusal.exclusion(*names) for channel, refusal in refusals.items()}
         return Finding(*names, row.label, slices, row.zone, lacking=lacking)
+
+    def _ktrans(self, row: FindingRow, ktrans_rows: Sequence[ImageRow]) -> SequenceSlice:
+        if self._map is None:
+            self._map = self.maps.of_patient(row.patient_id)
+        return self._map.slice_of(row.position_lps_mm, self.slice_rule, ktrans_rows)
 
     def _slice(
         self, channel: str, study: Sequence[Series], row: FindingRow, described: Sequence[ImageRow]

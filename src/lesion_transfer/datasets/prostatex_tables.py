@@ -1,5 +1,6 @@
 """The tables of PROSTATEx: findings with their position and label, and the series that show them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -90,13 +91,24 @@ def _finding_row(row: TableRow, counter: KeyCounter) -> FindingRow:
 
 def read_image_rows(tables: Path, chosen: TableSet = "train") -> ImageRows:
     """The rows of the chosen images tables by finding. A row that cannot be read is passed over: it only helps."""
-    rows: ImageRows = {}
     required = ["ProxID", "fid", "pos", "ijk", "DCMSerDescr", "DCMSerNum"]
-    tables_in_order = [tables / f"ProstateX-Images-{part}.csv" for part in PARTS[chosen]]
-    for row in (row for table in tables_in_order for row in read_table(table, required)):
+    names = [tables / f"ProstateX-Images-{part}.csv" for part in PARTS[chosen]]
+    return _image_rows(row for table in names for row in read_table(table, required))
+
+
+def read_ktrans_rows(tables: Path, chosen: TableSet = "train") -> ImageRows:
+    """The rows of the chosen Ktrans tables that are there, by finding; a map has no series number: 0."""
+    names = [tables / f"ProstateX-Images-KTrans-{part}.csv" for part in PARTS[chosen]]
+    required = ["ProxID", "fid", "pos", "ijk"]
+    return _image_rows(row for table in names if table.is_file() for row in read_table(table, required))
+
+
+def _image_rows(table_rows: Iterable[TableRow]) -> ImageRows:
+    rows: ImageRows = {}
+    for row in table_rows:
         try:
             key = (row["ProxID"], row["fid"], checked_numbers(row, "pos", 3))
-            number = int(checked_numbers(row, "DCMSerNum", 1)[0])
+            number = int(checked_numbers(row, "DCMSerNum", 1)[0]) if "DCMSerNum" in row.cells else 0
             image = ImageRow(number, row["DCMSerDescr"], checked_numbers(row, "ijk", 3))
         except RefusalError:
             continue

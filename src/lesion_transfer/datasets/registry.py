@@ -41,6 +41,8 @@ def reader_of(options: DatasetOptions) -> DatasetReader:
     """The reader of a data set, set up as its entry in params.yaml says."""
     if options.kind == "prostatex":
         return _Prostatex(options.tables)
+    if options.kind == "lungx":
+        return _Lungx(options.air_below_hu)
     return READERS[options.kind]
 
 
@@ -60,3 +62,21 @@ class _Prostatex:
         self, source: Path, tables: Path, channels: Sequence[str], slice_rule: str
     ) -> Iterator[Finding | Exclusion]:
         return prostatex.read_findings(source, tables, channels, slice_rule, chosen=self.chosen)
+
+
+@dataclass(frozen=True)
+class _Lungx:
+    """LUNGx with a declared threshold between air and tissue."""
+
+    air_below_hu: float
+
+    def published_tables(self, source: Path) -> list[Path]:
+        return lungx.published_tables(source)
+
+    def image_files(self, source: Path) -> Iterator[Path]:
+        return lungx.image_files(source)
+
+    def read_findings(
+        self, source: Path, tables: Path, channels: Sequence[str], slice_rule: str
+    ) -> Iterator[Finding | Exclusion]:
+        return lungx.read_findings(source, tables, channels, slice_rule, air_below_hu=self.air_below_hu)

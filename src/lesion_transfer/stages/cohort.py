@@ -1,5 +1,6 @@
 """Stage `cohort`: the findings of a data set -> patches of one size with everything known of them."""
 
+import logging
 import shutil
 
 import pandas as pd
@@ -8,6 +9,8 @@ from lesion_transfer.cohorts.build import build_cohort
 from lesion_transfer.datasets.registry import reader_of
 from lesion_transfer.stages.layout import Layout, entry, require
 from lesion_transfer.stages.progress import progress_bar
+
+log = logging.getLogger(__name__)
 
 
 def cohort(layout: Layout, name: str) -> None:
@@ -24,4 +27,6 @@ def cohort(layout: Layout, name: str) -> None:
     )
     shutil.rmtree(layout.cohort(name), ignore_errors=True)
     with progress_bar(f"cutting {name}") as move:
-        build_cohort(findings, options, layout.cohort(name), hashes, move, source)
+        built = build_cohort(findings, options, layout.cohort(name), hashes, move, source)
+    for concern, rows in built.findings[built.findings["concern"] != ""].groupby("concern"):
+        log.warning("%s: %s: %s", name, concern, ", ".join(rows["finding_key"].unique()))

@@ -10,10 +10,27 @@ from pydicom.uid import MRImageStorage
 
 from lesion_transfer.datasets.options import PhantomOptions
 from lesion_transfer.datasets.phantom.dicom import decimal, decimals, phantom_dataset, phantom_uid, stored, write_slice
-from lesion_transfer.datasets.phantom.prostatex_plan import PlannedPatient, PlannedSeries, paint_image, plan_patients
-from lesion_transfer.datasets.phantom.prostatex_tables import FINDINGS, IMAGES, findings_table, images_table
+from lesion_transfer.datasets.phantom.prostatex_plan import (
+    PlannedPatient,
+    PlannedSeries,
+    paint_image,
+    paint_ktrans,
+    plan_patients,
+    plan_test_patients,
+)
+from lesion_transfer.datasets.phantom.prostatex_tables import (
+    FINDINGS,
+    IMAGES,
+    KTRANS,
+    TEST_FINDINGS,
+    TEST_IMAGES,
+    TEST_KTRANS,
+    findings_table,
+    images_table,
+    ktrans_table,
+)
 from lesion_transfer.datasets.phantom.recipes import ImageOptions, ProstatexRecipe
-from lesion_transfer.files import write_text
+from lesion_transfer.files import replacing, write_text
 
 _LARGEST = 4095
 """Of 12 stored bits."""
@@ -82,15 +99,56 @@ def _tag_b_value(shared: Dataset, image: ImageOptions) -> None:
     block.add_new(0x0C, "OB", text + b" " * (len(text) % 2))
 
 
+def _write_ktrans(recipe: ProstatexRecipe, root: Path, patient: PlannedPatient, seed: int) -> None:
+    """A Ktrans map as published: per minute in float64, and the corner of the first voxel where its centre belongs.
+
+    Not compressed, as the bytes of zlib differ from version to version.
+    """
+    grid = patient.ktrans
+    values = stored(paint_ktrans(recipe, patient, seed).pixels, 0, _LARGEST, np.uint16) / recipe.ktrans.values_per_unit
+    name = f"{patient.patient_id}-Ktrans"
+    frame = patient.frame
+    corner_lps_mm = (row[3] for row in grid.world_matrix()[:3])
+    header = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "False",
+        "TransformMatrix": " ".join(decimals([*frame.row, *frame.column, *frame.normal])),
+        "Offset": " ".join(decimals(list(corner_lps_mm))),
+        "CenterOfRotation": "0 0 0",
+        "AnatomicalOrientation": "RAI",
+        "ElementSpacing": " ".join(decimals(grid.spacing_mm, 3)),
+        "DimSize": " ".join(map(str, grid.shape)),
+        "ElementType": "MET_DOUBLE",
+        "ElementDataFile": f"{name}.raw",
+    }
+    folder = root / patient.patient_id
+    write_text(folder / f"{name}.mhd", "".join(f"{key} = {value}\n" for key, value in header.items()))
+    with replacing(folder / f"{name}.raw") as temporary:
+        temporary.write_bytes(values.astype("<f8").tobytes())
+
+
 def write_prostatex(
     recipe: ProstatexRecipe, out: Path, options: PhantomOptions, seed: int, progress: Callable[[int, int], None]
 ) -> None:
-    """Writes PROSTATEx/PATIENT/... and the tables of findings and images into `out`."""
-    patients = plan_patients(recipe, options, seed)
+    """Writes PROSTATEx/PATIENT/..., Ktrans/PATIENT/..., and the tables of findings and images into `out`."""
+    training, test = plan_patients(recipe, options, seed), plan_test_patients(recipe, options, seed)
+    patients = [*training, *test]
     for index, patient in enumerate(patients):
         if not patient.absent:
             for series in patient.series:
                 _write_series(recipe, out / "PROSTATEx", index % 3, patient, series, seed)
+            if options.ktrans:
+                _write_ktrans(recipe, out / "Ktrans", patient, seed)
         progress(index + 1, len(patients))
-    write_text(out / FINDINGS, findings_table(patients))
-    write_text(out / IMAGES, images_table(patients))
+    for part, findings, images, ktrans in (
+        (training, FINDINGS, IMAGES, KTRANS),
+        (test, TEST_FINDINGS, TEST_IMAGES, TEST_KTRANS),
+    ):
+        if part:
+            write_text(out / findings, findings_table(part, labelled=part is training))
+            write_text(out / images, images_table(part, labelled=part is training))
+            if options.ktrans:
+                write_text(out / ktrans, ktrans_table(part))

@@ -10,13 +10,19 @@ from lesion_transfer.datasets.phantom.draws import exactly, shares_to_counts, sh
 from lesion_transfer.datasets.phantom.geometry import Frame, Grid, oblique_frame
 from lesion_transfer.datasets.phantom.lesion import Lesion, draw_lesion
 from lesion_transfer.datasets.phantom.pelvis import Organ, draw_organs, draw_sites, paint_pelvis
-from lesion_transfer.datasets.phantom.recipes import ImageOptions, ProstatexRecipe, SeriesOptions
+from lesion_transfer.datasets.phantom.recipes import ImageOptions, KtransOptions, ProstatexRecipe, SeriesOptions
 from lesion_transfer.randomness import named_generator
 
 ODDITIES_FROM = 6
 """A phantom of fewer patients has none of the oddities: every one of its findings can be used."""
 
 _OUTSIDE_MM = 150.0
+
+
+def canvas_on(grid: Grid, slices: slice = slice(None)) -> Canvas:
+    """An empty canvas on (some slices of) a grid, in mm of the patient's frame."""
+    u, v, w = (axis(first, step, n) for first, step, n in zip(grid.first, grid.spacing_mm, grid.shape, strict=True))
+    return blank(u, v, w[slices], 0.0)
 
 
 @dataclass(frozen=True)
@@ -39,22 +45,19 @@ class PlannedSeries:
 
     def canvas(self, slices: slice = slice(None)) -> Canvas:
         """An empty canvas on (some slices of) the grid, in mm of the patient's frame."""
-        u, v, w = (
-            axis(first, step, n)
-            for first, step, n in zip(self.grid.first, self.grid.spacing_mm, self.grid.shape, strict=True)
-        )
-        return blank(u, v, w[slices], 0.0)
+        return canvas_on(self.grid, slices)
 
 
 @dataclass(frozen=True)
 class PlannedPatient:
-    """One patient; absent: in the tables, but without images."""
+    """One patient; absent: in the tables, but without images. ktrans: the grid of the Ktrans map."""
 
     patient_id: str
     frame: Frame
     organs: list[Organ]
     findings: list[PlannedFinding]
     series: list[PlannedSeries]
+    ktrans: Grid
     absent: bool = False
 
 
@@ -65,21 +68,26 @@ def _lesion_slices(n_slices: int) -> list[int]:
     return [k for k in inner if k not in middle] or inner
 
 
+def _plan_grid(
+    options: SeriesOptions | KtransOptions, frame: Frame, n_slices: int, generator: np.random.Generator
+) -> Grid:
+    u, v, w = uniform(generator, -4, 4), uniform(generator, -6, 6), uniform(generator, -0.6, 0.6)
+    step, between = options.spacing_mm, options.slice_spacing_mm
+    first = (
+        u - (options.columns - 1) / 2 * step,
+        v - (options.rows - 1) / 2 * step,
+        w - (n_slices - 1) / 2 * between,
+    )
+    return Grid(frame, first, (step, step, between), (options.columns, options.rows, n_slices))
+
+
 def _plan_series(
     recipe: ProstatexRecipe, frame: Frame, n_slices: int, generator: np.random.Generator
 ) -> list[PlannedSeries]:
-    planned = []
-    for options in recipe.series:
-        u, v, w = uniform(generator, -4, 4), uniform(generator, -6, 6), uniform(generator, -0.6, 0.6)
-        step, between = options.spacing_mm, options.slice_spacing_mm
-        first = (
-            u - (options.columns - 1) / 2 * step,
-            v - (options.rows - 1) / 2 * step,
-            w - (n_slices - 1) / 2 * between,
-        )
-        grid = Grid(frame, first, (step, step, between), (options.columns, options.rows, n_slices))
-        planned.append(PlannedSeries(options, options.number, grid))
-    return planned
+    return [
+        PlannedSeries(options, options.number, _plan_grid(options, frame, n_slices, generator))
+        for options in recipe.series
+    ]
 
 
 def _plan_patient(
@@ -103,6 +111,9 @@ def _plan_patient(
         organs=draw_organs(generator, prostate_scale),
         findings=findings,
         series=_plan_series(recipe, frame, options.n_slices, generator),
+        ktrans=_plan_grid(
+            recipe.ktrans, frame, options.n_slices, named_generator(seed, "prostatex", patient_id, "ktrans")
+        ),
     )
 
 
@@ -136,16 +147,36 @@ def plan_patients(recipe: ProstatexRecipe, options: PhantomOptions, seed: int) -
     if options.n_patients >= ODDITIES_FROM and len(counts) > 1:
         missing = max(2 - sum(counts[1:]), 0)
         counts = [counts[0] - missing, counts[1] + missing, *counts[2:]]
-    n_findings = shuffled(generator, [n + 1 for n, count in enumerate(counts) for _ in range(count)])
-    labels = exactly(
-        named_generator(seed, "prostatex", "labels"), sum(n_findings), recipe.lesion.classes.positive_share
-    )
-    patients, used = [], 0
-    for index, n in enumerate(n_findings):
-        patients.append(_plan_patient(recipe, options, seed, index, labels[used : used + n]))
-        used += n
+    labels = named_generator(seed, "prostatex", "labels")
+    patients = _deal_out(recipe, options, seed, counts, 0, generator, labels)
     if options.n_patients >= ODDITIES_FROM:
         patients = _with_oddities(patients, generator)
+    return patients
+
+
+def plan_test_patients(recipe: ProstatexRecipe, options: PhantomOptions, seed: int) -> list[PlannedPatient]:
+    """The patients of the test tables, numbered after those of the training tables, without oddities."""
+    generator, labels = (named_generator(seed, "prostatex", name) for name in ("test patients", "test labels"))
+    counts = shares_to_counts(recipe.findings_per_patient, options.n_test_patients)
+    return _deal_out(recipe, options, seed, counts, options.n_patients, generator, labels)
+
+
+def _deal_out(
+    recipe: ProstatexRecipe,
+    options: PhantomOptions,
+    seed: int,
+    counts: list[int],
+    first_index: int,
+    generator: np.random.Generator,
+    label_generator: np.random.Generator,
+) -> list[PlannedPatient]:
+    """Patients with one, two, ... findings, as many as `counts` says, in random order."""
+    n_findings = shuffled(generator, [n + 1 for n, count in enumerate(counts) for _ in range(count)])
+    labels = exactly(label_generator, sum(n_findings), recipe.lesion.classes.positive_share)
+    patients, used = [], 0
+    for index, n in enumerate(n_findings, start=first_index):
+        patients.append(_plan_patient(recipe, options, seed, index, labels[used : used + n]))
+        used += n
     return patients
 
 
@@ -158,7 +189,19 @@ def paint_image(
     seed: int,
 ) -> None:
     """Paints one image of a series of this patient on a canvas of the series."""
+    _paint(recipe, patient, image, canvas, f"{series.number}/{image.b_value}", seed)
+
+
+def paint_ktrans(recipe: ProstatexRecipe, patient: PlannedPatient, seed: int) -> Canvas:
+    """The patient's Ktrans map on its own canvas, in the recipe's values."""
+    canvas = canvas_on(patient.ktrans)
+    _paint(recipe, patient, recipe.ktrans.image, canvas, "ktrans", seed)
+    return canvas
+
+
+def _paint(
+    recipe: ProstatexRecipe, patient: PlannedPatient, image: ImageOptions, canvas: Canvas, name: str, seed: int
+) -> None:
     lesions = [finding.lesion for finding in patient.findings]
-    name = f"{series.number}/{image.b_value}"
     generator = named_generator(seed, "prostatex", patient.patient_id, "image", name)
     paint_pelvis(canvas, patient.organs, lesions, image, recipe.lesion, recipe.texture_cell_mm, generator)

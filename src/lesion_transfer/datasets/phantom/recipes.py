@@ -59,6 +59,17 @@ class SeriesOptions(Options):
     images: Annotated[list[ImageOptions], Field(min_length=1)]
 
 
+class KtransOptions(Options):
+    """The Ktrans maps: their grid, what they show, and how many of its values make 1 per minute."""
+
+    columns: Whole
+    rows: Whole
+    spacing_mm: Positive
+    slice_spacing_mm: Positive
+    values_per_unit: Whole
+    image: ImageOptions
+
+
 class ProstatexRecipe(Options):
     """A data set as PROSTATEx: oblique DICOM series of prostates, tables of findings and of images."""
 
@@ -69,6 +80,7 @@ class ProstatexRecipe(Options):
     texture_cell_mm: Positive
     prostate_scale: Span
     series: Annotated[list[SeriesOptions], Field(min_length=1)]
+    ktrans: KtransOptions
 
 
 class LungxRecipe(Options):
