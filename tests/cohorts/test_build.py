@@ -65,6 +65,19 @@ def test_several_channels_are_stacked_in_the_options_order(tmp_path, make_findin
     assert str(ROOT / "3.dcm") not in cohort.info["source_sha256"]
 
 
+def test_concerns_are_kept_and_counted(tmp_path, make_finding, options, hashes):
+    findings = [make_finding("P1", seed=1, concern="air_at_centre"), make_finding("P2", seed=2)]
+    cohort = build_cohort(findings, options, tmp_path / "c", hashes)
+    assert list(cohort.findings["concern"]) == ["air_at_centre", ""]
+    assert cohort.info["n_concerns"] == {"air_at_centre": 1}
+
+
+def test_every_file_that_holds_part_of_an_image_is_recorded(tmp_path, make_finding, make_slice, options, hashes):
+    map_slice = make_slice(1, companions=(ROOT / "7.dcm",))
+    cohort = build_cohort([make_finding("P1", slices={"t2": map_slice})], options, tmp_path / "c", hashes, root=ROOT)
+    assert cohort.info["source_sha256"] == {"1.dcm": f"{1:064x}", "7.dcm": f"{7:064x}"}
+
+
 def test_same_inputs_give_the_same_bytes_wherever_the_data_lie(tmp_path, make_finding, make_slice, options):
     def build(root: Path, out: Path) -> dict[str, bytes]:
         findings = [

@@ -44,6 +44,6 @@ def _by_position(series: Series, number: int, rule: str) -> InstanceHeader | Non
     for (image, _), position_mm in zip(placed, along_mm.tolist(), strict=True):
         in_place.setdefault(position_mm, image)
     # Positions rise along the normal, which may point to the head (z > 0) or to the feet.
-    rises_to_head = bool(placed) and placed[0][1].normal[2] > 0
+    rises_to_head = bool(placed) and bool(placed[0][1].normal[2] > 0)
     order = sorted(in_place, reverse=rises_to_head == (rule == FROM_HEAD))
     return in_place[order[number - 1]] if 1 <= number <= len(order) else None

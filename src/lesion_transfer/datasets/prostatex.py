@@ -98,11 +98,11 @@ class _Patient:
     def finding(self, row: FindingRow, described: Sequence[ImageRow], ktrans_rows: Sequence[ImageRow]) -> Finding:
         """The finding of a row with every channel that can be had; RefusalError when none can."""
         of_dicom = [channel for channel in self.channels if channel != KTRANS]
-        if self._series is None:
+        if of_dicom and self._series is None:
             self._series = group_series(self.images.of_patient(row.patient_id))
         if row.refusal is not None:
             raise row.refusal
-        study = choose_study(self._series, described, row.position_lps_mm, of_dicom)
+        study = choose_study(self._series or [], described, row.position_lps_mm, of_dicom)
         slices: dict[str, SequenceSlice] = {}
         refusals: dict[str, RefusalError] = {}
         for channel in self.channels:
@@ -121,7 +121,9 @@ class _Patient:
 
     def _ktrans(self, row: FindingRow, ktrans_rows: Sequence[ImageRow]) -> SequenceSlice:
         if self._map is None:
-            self._map = self.maps.of_patient(row.patient_id)
+            alone = list(self.channels) == [KTRANS]
+            absent = Reason.NOT_IN_SOURCE if alone else Reason.MISSING_SERIES
+            self._map = self.maps.of_patient(row.patient_id, absent)
         return self._map.slice_of(row.position_lps_mm, self.slice_rule, ktrans_rows)
 
     def _slice(

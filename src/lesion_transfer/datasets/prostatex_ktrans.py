@@ -86,11 +86,11 @@ class KtransSource:
                 found.setdefault(patient_key(patient), []).append(path)
         return found
 
-    def of_patient(self, patient_id: str) -> KtransMap:
-        """The patient's map; RefusalError `missing_series`, `ambiguous_file` or `unreadable_file`."""
+    def of_patient(self, patient_id: str, absent: Reason) -> KtransMap:
+        """The patient's map; RefusalError `absent` where there is none, `ambiguous_file` or `unreadable_file`."""
         files = self._files.get(patient_key(patient_id), [])
         if not files:
-            raise RefusalError(Reason.MISSING_SERIES, f"No file {patient_id}-Ktrans.mhd is in the source folder.")
+            raise RefusalError(absent, f"No file {patient_id}-Ktrans.mhd is in the source folder.")
         if len(files) > 1:
             names = [path.relative_to(self._source).as_posix() for path in files]
             raise RefusalError(Reason.AMBIGUOUS_FILE, f"The Ktrans map of {patient_id} may be {' or '.join(names)}.")

@@ -114,7 +114,7 @@ def choose_study(
     studies: dict[str, list[Series]] = {}
     for one in series:
         studies.setdefault(one.study_uid, []).append(one)
-    if len(studies) == 1:
+    if len(studies) <= 1:
         return list(series)
 
     def merit(study_uid: str) -> tuple[int, int, int]:
