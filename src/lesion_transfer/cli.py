@@ -126,6 +126,30 @@ def evaluate() -> None:
 
 
 @app.command(rich_help_panel=MODELS)
+def baselines(
+    folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="of published PROSTATEx tables")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="of the cross-validation of FOLDER")] = 10,
+    folds: Annotated[int, typer.Option(min=2)] = 5,
+    draws: Draws = 2000,
+    seed: BootstrapSeed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """What reaches how far without the network, in its own folds; of FOLDER: the baselines that need no image."""
+    from lesion_transfer.stages.baselines import baselines as stage
+    from lesion_transfer.stages.baselines import published_baselines
+    from lesion_transfer.stages.terminal import baselines_table
+
+    if folder is None:
+        stage(find_layout())
+        return
+    content = published_baselines(folder, seed, draws, repeats, folds)
+    if as_json:
+        typer.echo(json.dumps(content, indent=2, allow_nan=False))
+    else:
+        Console().print(baselines_table(content))
+
+
+@app.command(rich_help_panel=MODELS)
 def report() -> None:
     """Write reports/report.html: the answer, the curves, the data, the settings; opens without network."""
     from lesion_transfer.stages.report import report as stage

@@ -17,6 +17,17 @@ from lesion_transfer.datasets.reasons import Reason
 ROOT = Path("/somewhere/source")
 
 
+def test_the_position_in_the_patient_and_the_size_of_the_image_are_kept_where_known(
+    tmp_path, make_finding, options, hashes
+):
+    placed = make_finding("P1", seed=1, position_lps_mm=(-12.5, 3.0, 41.25))
+    table = build_cohort([placed, make_finding("P2", seed=2)], options, tmp_path / "pro", hashes, root=ROOT).findings
+    positions = table[["position_x_lps_mm", "position_y_lps_mm", "position_z_lps_mm"]]
+    assert positions.iloc[0].tolist() == [-12.5, 3.0, 41.25]
+    assert positions.iloc[1].isna().all()
+    assert table[["t2_image_rows", "t2_image_columns"]].to_numpy().tolist() == [[40, 50]] * 2
+
+
 def test_rows_describe_the_images_in_order(tmp_path, make_finding, options, hashes):
     findings = [
         make_finding("P1", "1", True, seed=1, zone="PZ"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lesion_transfer.cohorts.cohort import Cohort, CohortError, image_sha256, load_cohort
+from lesion_transfer.cohorts.cohort import POSITION_COLUMNS, Cohort, CohortError, image_sha256, load_cohort
 from lesion_transfer.cohorts.crop import CropError, crop_patch
 from lesion_transfer.cohorts.near_duplicates import perceptual_hash
 from lesion_transfer.cohorts.options import CohortOptions
@@ -21,7 +21,7 @@ from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.files import replacing, write_csv, write_json
 
 EXCLUDED_COLUMNS = ("patient_id", "finding_id", "reason", "finding_key", "detail")
-FINDING_COLUMNS = ("finding_key", "patient_id", "finding_id", "label", "zone", "group", "concern")
+FINDING_COLUMNS = ("finding_key", "patient_id", "finding_id", "label", "zone", "group", "concern", *POSITION_COLUMNS)
 CHANNEL_COLUMNS = (
     "series_uid",
     "sop_uid",
@@ -31,6 +31,8 @@ CHANNEL_COLUMNS = (
     "centre_y",
     "spacing_row_mm",
     "spacing_column_mm",
+    "image_rows",
+    "image_columns",
     "mean",
     "std",
     "padded_share",
@@ -168,6 +170,7 @@ class _Building:
             "group": finding.group,
             "concern": finding.concern,
             "sequence": sample.sequence,
+            **dict(zip(POSITION_COLUMNS, finding.position_lps_mm or (np.nan,) * 3, strict=True)),
         }
         for (channel, source), share in zip(sample.slices.items(), padded, strict=True):
             spacing = source.spacing_mm or (np.nan, np.nan)
@@ -180,6 +183,8 @@ class _Building:
                 "centre_y": float(source.centre_xy[1]),
                 "spacing_row_mm": float(spacing[0]),
                 "spacing_column_mm": float(spacing[1]),
+                "image_rows": float(source.pixels.shape[0]),
+                "image_columns": float(source.pixels.shape[1]),
                 "padded_share": share,
                 "phash": perceptual_hash(source.pixels),
             }

@@ -19,11 +19,15 @@ NUMERIC_SUFFIXES = (
     "centre_y",
     "spacing_row_mm",
     "spacing_column_mm",
+    "image_rows",
+    "image_columns",
     "mean",
     "std",
     "padded_share",
 )
 """Columns CHANNEL_SUFFIX of findings.csv that hold numbers; every other column is text."""
+POSITION_COLUMNS = ("position_x_lps_mm", "position_y_lps_mm", "position_z_lps_mm")
+"""Where the lesion lies in the patient; empty where unknown."""
 _LABELS = {"true": True, "false": False, "": None}
 _ROWS_AT_ONCE = 256
 
@@ -200,7 +204,7 @@ def _check_info(info: dict[str, Any], shape: tuple[int, ...], path: Path) -> Non
 
 def _numbers(table: pd.DataFrame, channels: list[str], path: Path) -> None:
     """Turns the numeric columns that are there into float64, empty cells into nan."""
-    for name in (f"{channel}_{suffix}" for channel in channels for suffix in NUMERIC_SUFFIXES):
+    for name in (*POSITION_COLUMNS, *(f"{channel}_{suffix}" for channel in channels for suffix in NUMERIC_SUFFIXES)):
         if name in table:
             try:
                 table[name] = table[name].replace("", "nan").astype(np.float64)

@@ -46,6 +46,7 @@ class Finding:
     group names images that no split may separate beyond the patient (duplicates); empty: none.
     lacking: why there is no slice, for the channels asked for that have none.
     concern: a slug for what looks wrong with a finding that is usable all the same; empty: nothing does.
+    position_lps_mm: where the lesion lies in the patient; None where unknown. No network sees it, baselines do.
     """
 
     finding_key: str
@@ -57,6 +58,7 @@ class Finding:
     group: str = ""
     lacking: "Mapping[str, Exclusion]" = field(default_factory=dict)
     concern: str = ""
+    position_lps_mm: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

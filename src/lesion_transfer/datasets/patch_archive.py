@@ -66,7 +66,8 @@ def read_findings(
     """The findings of the archive in display values, patient by patient.
 
     channels names the archive's channels, all of them, in their order. Without x, y the lesion is the centre of the
-    patch; without spacing_x, spacing_y the spacing is unknown. slice_rule is not read: slices were chosen before.
+    patch; without spacing_x, spacing_y the spacing is unknown. pos, where given, is the position in the patient (LPS,
+    mm). slice_rule is not read: slices were chosen before.
     """
     file = _archive(source) / IMAGES
     images = _open_images(file)
@@ -134,7 +135,15 @@ def _finding(patch: _PatchRow, file: Path, images: np.ndarray, scale: DisplaySca
         channel: SequenceSlice(pixels[number], _spacing_mm(row), (x, y), file)
         for number, channel in enumerate(channels)
     }
-    return Finding(patch.finding_key, patch.patient_id, patch.finding_id, label, slices, row["zone"])
+    return Finding(
+        finding_key=patch.finding_key,
+        patient_id=patch.patient_id,
+        finding_id=patch.finding_id,
+        label=label,
+        slices=slices,
+        zone=row["zone"],
+        position_lps_mm=checked_numbers(row, "pos", 3) if row["pos"] else None,
+    )
 
 
 def _spacing_mm(row: TableRow) -> tuple[float, float] | None:

@@ -117,7 +117,7 @@ class _Patient:
             raise next(iter(refusals.values()))
         names = row.finding_key, row.patient_id, row.finding_id
         lacking = {channel: refusal.exclusion(*names) for channel, refusal in refusals.items()}
-        return Finding(*names, row.label, slices, row.zone, lacking=lacking)
+        return Finding(*names, row.label, slices, row.zone, lacking=lacking, position_lps_mm=tuple(row.position_lps_mm))
 
     def _ktrans(self, row: FindingRow, ktrans_rows: Sequence[ImageRow]) -> SequenceSlice:
         if self._map is None:

@@ -80,6 +80,14 @@ class Layout:
         return self.reports / "evaluation.json"
 
     @property
+    def baselines(self) -> Path:
+        return self.reports / "baselines.json"
+
+    @property
+    def baseline_predictions(self) -> Path:
+        return self.reports / "baselines.csv"
+
+    @property
     def curves(self) -> Path:
         return self.reports / "curves.csv"
 

@@ -51,6 +51,29 @@ def comparison_lines(content: Mapping[str, Any]) -> Iterator[str]:
     yield str(content["verdict"])
 
 
+def baselines_table(content: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Cross-validated AUCs of baselines (`evaluation.baselines.assess.assess_all`)."""
+    table = _table(
+        "AUC without an image, patients kept together", "baseline", "mean of folds", "95% interval", "pooled"
+    )
+    found: Mapping[str, Any] = {}
+    for name, entry in content.items():
+        if entry["cross_validated"] is None:
+            table.add_row(name, f"not available: {entry['reason']}", "", "")
+            continue
+        found = entry["cross_validated"]
+        spread = "" if found["pooled_auc_sd"] is None else f" \u00b1 {found['pooled_auc_sd']:.3f}"
+        pooled = f"{_number(found['pooled_auc'])}{spread}"
+        table.add_row(name + (" (leak)" if entry["leak"] else ""), _number(found["value"]), _interval(found), pooled)
+    if found:
+        table.caption = (
+            f"{found['n']} findings, {found['n_positive']} positive, {found['n_patients']} patients; "
+            f"{found['n_folds']} folds over all repeats\n"
+            "pooled: the scores of a repeat's folds in one AUC, \u00b1 standard deviation of repeats"
+        )
+    return table
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", caption_justify="left")
     for column in columns:
