@@ -8,7 +8,7 @@ import pandas as pd
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.cohorts.normalise import ZScore
 from lesion_transfer.datasets.finding import DatasetError
-from lesion_transfer.datasets.prostatex_tables import REQUIRED, read_finding_rows
+from lesion_transfer.datasets.prostatex_tables import read_finding_rows, required_tables
 from lesion_transfer.datasets.tables import find_tables
 from lesion_transfer.evaluation.baselines.assess import assess_all
 from lesion_transfer.evaluation.baselines.images import image_baselines, shortcut_baselines
@@ -41,11 +41,11 @@ def baselines(layout: Layout) -> None:
 
 def published_baselines(folder: Path, seed: int, n_draws: int, repeats: int, folds: int) -> dict[str, Any]:
     """The image-free baselines of the published PROSTATEx tables below `folder`, patients kept together in folds."""
-    name = REQUIRED[0]
+    name = required_tables("train")[0]
     table = find_tables(folder, [name]).get(name)
     if table is None:
         raise DatasetError(f"{name} not found anywhere below {folder}. Put the table published with PROSTATEx there.")
-    rows = [row for row in read_finding_rows(table.parent, "Train") if row.refusal is None]
+    rows = [row for row in read_finding_rows(table.parent) if row.refusal is None]
     findings = pd.DataFrame(
         {
             "finding_key": [row.finding_key for row in rows],

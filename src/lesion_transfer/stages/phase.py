@@ -7,16 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from lesion_transfer.evaluation.predictions import COLUMNS
 from lesion_transfer.files import replacing, write_csv, write_json
 from lesion_transfer.learning.checkpoint import load_model, save_model
-from lesion_transfer.learning.enhanced import augmented_probabilities
 from lesion_transfer.learning.gradients import STATISTICS, GradientFlow
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import TrainingOptions
-from lesion_transfer.learning.scoring import predict_probabilities
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.training import Probe, TrainingResult
 from lesion_transfer.learning.training import train as train_network
@@ -24,9 +20,10 @@ from lesion_transfer.settings import Settings
 from lesion_transfer.stages.compute import prepare_compute
 from lesion_transfer.stages.layout import Layout, require
 from lesion_transfer.stages.phase_mirror import mirror_epoch, mirror_phase, phase_params
+from lesion_transfer.stages.predictions import enhanced_predictions, predictions
 from lesion_transfer.stages.progress import progress_bar
 from lesion_transfer.stages.roulette import load_winner
-from lesion_transfer.stages.training_data import LoadedCohort, load_training_data
+from lesion_transfer.stages.training_data import load_training_data
 from lesion_transfer.tracking import TrackedRun, tracked_run
 from lesion_transfer.transfer.freezing import assert_frozen, extractor_sha256
 from lesion_transfer.transfer.phases import starting_network
@@ -89,7 +86,7 @@ def run_phase(layout: Layout, name: str, stage: str) -> None:
         }
         table = predictions(network, loaded)
         if phase.cohort == settings.target:
-            table = pd.concat([table, enhanced_predictions(network, loaded, table, settings)], ignore_index=True)
+            table = pd.concat([table, enhanced_predictions(network, loaded, settings)], ignore_index=True)
         summary = _write(layout, name, network, result, info, table)
         mirror_phase(run, layout.model(name), loaded, result, summary)
 
@@ -165,44 +162,6 @@ def _write(
     }
     write_json(layout.metrics(name), summary)
     return summary
-
-
-def predictions(network: LesionNetwork, loaded: LoadedCohort) -> pd.DataFrame:
-    """The predictions table of INTERFACES: every finding of the cohort, not augmented (copy 0).
-
-    Where each sequence is an image of its own (mode separate), a finding's probability is the mean over its images.
-    """
-    findings, assigned = loaded.cohort.findings, loaded.assigned
-    table = findings[["finding_key", "patient_id", "finding_id", "label"]].copy()
-    table.insert(0, "cohort", loaded.cohort.name)
-    table["subset"] = assigned["subset"]
-    table["fold"] = assigned["fold"].astype("Int64")
-    table["replicate"] = assigned["replicate"]
-    table["copy"] = 0
-    table["probability"] = predict_probabilities(network, loaded.data.images, loaded.cohort.patch_pixels)
-    table["probability"] = table.groupby("finding_key")["probability"].transform("mean")
-    return table.drop_duplicates("finding_key", ignore_index=True)[list(COLUMNS)]
-
-
-def enhanced_predictions(
-    network: LesionNetwork, loaded: LoadedCohort, plain: pd.DataFrame, settings: Settings
-) -> pd.DataFrame:
-    """Rows for copies 1.. of the validation and test rows of `plain`; every phase reads the same copies."""
-    copies = settings.evaluation.enhanced_copies
-    rows = torch.cat([loaded.rows("validation"), loaded.rows("test")]).sort().values
-    probabilities = augmented_probabilities(
-        network,
-        loaded.data.images,
-        rows,
-        copies,
-        settings.augmentation,
-        torch_generator(settings.seed, "enhanced prediction", loaded.cohort.name),
-        loaded.cohort.patch_pixels,
-    )
-    table = plain.loc[np.repeat(rows.numpy(), copies)].reset_index(drop=True)
-    table["copy"] = np.tile(np.arange(1, copies + 1), len(rows))
-    table["probability"] = probabilities.ravel()
-    return table
 
 
 def save_gradient_flow(folder: Path, flow: GradientFlow) -> None:
