@@ -46,7 +46,7 @@ FindingsOption = Annotated[
 
 def add_looking_commands(app: typer.Typer) -> None:
     """Adds the commands of this file."""
-    for command in (view, png):
+    for command in (view, png, annotate):
         # Typer would keep the line breaks of the source within a paragraph.
         paragraphs = (" ".join(part.split()) for part in (command.__doc__ or "").split("\n\n"))
         app.command(rich_help_panel=PANEL, help="\n\n".join(paragraphs))(command)
@@ -127,3 +127,22 @@ def png(
         typer.echo(f"failed: {failure}", err=True)
     if done.failures:
         raise typer.Exit(1)
+
+
+def annotate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="PNG and JPEG images, in any folders below it")],
+) -> None:
+    """Mark lesions by hand: each image below DIR is shown, a click on the lesion's centre is saved at once.
+
+    Saved is DIR/ground_truth.csv (file, label, x, y, keep, patient_group), the table that the brain data set reads; a
+    table that is there already is continued, its other columns kept. Folders named yes and no give the label. Begins
+    with the first image that is not done, so it can be stopped at any time. u takes back, k marks an image as not
+    usable, y and n set the label; the keys are shown below the image.
+    """
+    from lesion_transfer.viewing.annotate import annotate as open_annotator
+    from lesion_transfer.viewing.annotations import Annotations
+
+    annotations = Annotations(folder)
+    open_annotator(annotations)
+    n_done = sum(annotation.is_done for annotation in annotations.read())
+    typer.echo(f"{n_done} of {len(annotations.images)} images are done in {annotations.table}")

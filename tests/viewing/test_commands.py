@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lesion_transfer.cli import app
-from lesion_transfer.viewing.window import NoDisplayError
+from lesion_transfer.viewing.screen import NoDisplayError
 
 RAMP = np.arange(40, 4040, 100, dtype=np.uint16).reshape(8, 5)
 

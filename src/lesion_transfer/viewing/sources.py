@@ -72,12 +72,9 @@ def chosen(entries: Sequence[Entry], numbers: Sequence[int]) -> list[Entry]:
 
 
 def _below(folder: Path, positions: Positions) -> list[Entry]:
-    found = [
-        _stack_entry(stack, positions)
-        for series in group_series(index_folder(folder).instances)
-        for stack in stacks_of(series)
-    ]
-    found.sort(key=lambda entry: entry.title)
+    stacks = [stack for series in group_series(index_folder(folder).instances) for stack in stacks_of(series)]
+    stacks.sort(key=lambda stack: stack.images[0][0].patient_id)  # within a patient by study and number, as they come
+    found = [_stack_entry(stack, positions) for stack in stacks]
     for file in files_below(folder):
         if is_nifti(file) or is_metaimage(file) or file.suffix.lower() in PICTURES:
             found.append(_file_entry(file, str(file.relative_to(folder)), positions))
@@ -108,7 +105,7 @@ def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
 def _stack_entry(stack: DicomStack, positions: Positions) -> Entry:
     times, slices, rows, columns = stack.shape
     series, first = stack.series, stack.images[0][0]
-    number = "" if series.number is None else f"{series.number:>3} "
+    number = "" if series.number is None else f"{series.number} "
     title = f"{first.patient_id or 'no PatientID'} · {number}{series.description or first.modality}"
     size = f"{slices} slices of {rows} x {columns}" + (f", {times} times" if times > 1 else "")
 

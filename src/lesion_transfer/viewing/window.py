@@ -4,26 +4,26 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.backend_bases import KeyEvent, MouseEvent
 from matplotlib.figure import Figure
 
 from lesion_transfer.errors import LesionError
+from lesion_transfer.viewing.screen import BACKGROUND, FAINT, MARK, TEXT, show
 from lesion_transfer.viewing.sources import Entry
 from lesion_transfer.viewing.stack import Stack
 from lesion_transfer.viewing.view import View
 
 logger = logging.getLogger(__name__)
 
-BACKGROUND, TEXT, FAINT, MARK = "#101418", "#e8edf2", "#8fa1b3", "#ffb000"
 _EDGES = (
     (0.5, 1.0, "center", "bottom"),
     (0.5, 0.0, "center", "top"),
     (0.0, 0.5, "right", "center"),
     (1.0, 0.5, "left", "center"),
 )
+HINT = "wheel ↑ ↓ slices · ← → time · 0 1 2 axis · drag window · h all keys"
 HELP = (
-    "wheel, ↑ ↓   slices, on into the next time point and axis\n"
+    "wheel  ↑ ↓   slices, on into the next time point and axis\n"
     "← →   time, same slice\n"
     "0 1 2   axis\n"
     "drag   window: right wider, up brighter\n"
@@ -33,10 +33,6 @@ HELP = (
     "n p   next, previous series\n"
     "h   this help      q   close"
 )
-
-
-class NoDisplayError(LesionError):
-    """There is no screen, or no window system that matplotlib can use."""
 
 
 class Viewer:
@@ -69,10 +65,12 @@ class Viewer:
         self._axes = figure.add_axes((0.04, 0.06, 0.92, 0.84))
         self._title = figure.text(0.02, 0.965, "", color=TEXT, fontsize=12, va="center", parse_math=False)
         self._caption = figure.text(0.02, 0.925, "", color=FAINT, fontsize=10, va="center", parse_math=False)
-        self._note = figure.text(0.02, 0.025, "", color=MARK, fontsize=9, va="center", parse_math=False)
-        figure.text(0.98, 0.025, "h: help", color=FAINT, fontsize=9, va="center", ha="right")
+        self._note = figure.text(0.02, 0.05, "", color=MARK, fontsize=9, va="center", parse_math=False)
+        figure.text(0.98, 0.025, HINT, color=FAINT, fontsize=9, va="center", ha="right")
         box = {"facecolor": BACKGROUND, "edgecolor": FAINT, "boxstyle": "round,pad=0.8", "alpha": 0.92}
-        self._help = figure.text(0.5, 0.5, HELP, color=TEXT, ha="center", va="center", linespacing=1.7, bbox=box)
+        self._help = figure.text(
+            0.5, 0.5, HELP, color=TEXT, ha="center", va="center", linespacing=1.7, bbox=box, multialignment="left"
+        )
         self._help.set_visible(False)
         self._help.set_zorder(10)
 
@@ -173,20 +171,5 @@ class Viewer:
 
 def open_window(entries: Sequence[Entry], axis: int | None = None) -> None:
     """Shows the entries in a window until it is closed; NoDisplayError where there is no screen."""
-    no_display = NoDisplayError(
-        "There is no display here, or no window system that matplotlib can use (python3-tk, PyQt). Write a page for "
-        "the browser instead: lesion view --html PAGE.html PATH"
-    )
-    keymaps: dict[Any, Any] = {key: [] for key in mpl.rcParams if key.startswith("keymap.")}
-    with mpl.rc_context({**keymaps, "keymap.quit": ["q", "ctrl+w", "cmd+w"], "toolbar": "None"}):
-        from matplotlib import pyplot
-
-        if pyplot.get_backend().casefold() in {"agg", "pdf", "ps", "svg", "cairo", "template"}:
-            raise no_display
-        try:
-            figure = pyplot.figure(figsize=(9, 9.6))
-        except Exception as error:  # each window system has its own kind of error for a missing screen
-            raise no_display from error
-        viewer = Viewer(figure, entries, axis)
-        pyplot.show(block=True)
-        del viewer
+    instead = "Write a page for the browser instead: lesion view --html PAGE.html PATH"
+    show(lambda figure: Viewer(figure, entries, axis), instead)

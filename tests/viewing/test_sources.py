@@ -1,0 +1,137 @@
+"""What is found below a path, and what of it is marked."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+from PIL import Image
+
+from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.viewing.positions import Positions
+from lesion_transfer.viewing.sources import NothingToViewError, entries_of
+from lesion_transfer.viewing.view import View
+
+NOWHERE = Positions()
+
+
+def read(entry):
+    return entry.read(lambda done, total: None)
+
+
+def test_a_cohort_is_walked_by_finding_with_channels_as_times(tmp_path):
+    folder = tmp_path / "dwi"
+    folder.mkdir()
+    images = np.random.default_rng(0).uniform(0, 255, (3, 2, 7, 7)).astype(np.float32)
+    np.save(folder / "images.npy", images)
+    (folder / "findings.csv").write_text("patient_id,finding_id,label\nA,1,True\nA,2,False\nB,1,\n")
+    (folder / "cohort.json").write_text(json.dumps({"channels": ["t2", "adc"], "patch_pixels": 5, "margin_pixels": 1}))
+    (entry,) = entries_of(folder, NOWHERE)
+    view = View.opened(read(entry))
+    assert view.caption() == "slice 1 of 3 · A/1/1 positive · t2 (1 of 2) · display range 127.5 ± 127.5"
+    view = view.walked(2).in_time(1)
+    np.testing.assert_array_equal(view.shown(), np.rint(images[2, 1]).astype(np.uint8))
+    assert view.marks() == [(3, 3, "")]
+    assert view.walked(1) == view  # neither another axis nor beyond the last finding
+    assert "B/1/1 ·" in view.caption()
+
+
+def test_a_patch_archive_is_marked_where_its_table_says(tmp_path):
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).uniform(0, 1, (3, 1, 6, 6)).astype(np.float32))
+    (tmp_path / "findings.csv").write_text(
+        "patient_id,finding_id,label,x,y\nA,1,True,1,4\nB,1,maybe,1,1\nC,1,False,,\n"
+    )
+    (entry,) = entries_of(tmp_path, NOWHERE)
+    stack = read(entry)
+    view = View.opened(stack)
+    assert view.n == 2
+    assert view.marks() == [(1, 4, "")]
+    assert view.at_next_mark().marks() == [(2.5, 2.5, "")]
+    assert len(stack.notes) == 1
+    assert "maybe" in stack.notes[0]
+
+
+def test_a_folder_of_everything_is_listed_in_a_fixed_order(tmp_path, write_dicom):
+    for patient, number, name in (("P2", 4, "b"), ("P1", 10, "c"), ("P1", 4, "d")):
+        write_dicom(
+            tmp_path / name, PatientID=patient, SeriesNumber=number, SeriesInstanceUID=f"1.{name.encode().hex()}"
+        )
+    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 3, 4)), np.eye(4)), tmp_path / "a.nii.gz")
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((2, 3, 4))), str(tmp_path / "k.mhd"))
+    Image.new("L", (4, 3)).save(tmp_path / "p.png")
+    (tmp_path / "notes.txt").write_text("x")
+    titles = [entry.title for entry in entries_of(tmp_path, NOWHERE)]
+    assert titles == [
+        "P1 · 4 t2_tse_tra",
+        "P1 · 10 t2_tse_tra",
+        "P2 · 4 t2_tse_tra",
+        "a.nii.gz",
+        "k.mhd",
+        "p.png",
+    ]
+
+
+def test_volumes_are_marked_at_positions_in_the_patient(tmp_path):
+    affine = np.array([[-2.0, 0, 0, 30], [0, -3.0, 0, 40], [0, 0, 4.0, -20], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((5, 6, 7), np.int16), affine), tmp_path / "a.nii")
+    lps = (affine @ [2, 4, 3, 1])[:3] * [-1, -1, 1]
+    (entry,) = entries_of(tmp_path / "a.nii", Positions.of([",".join(map(str, lps)), "999,0,0"], None))
+    stack = read(entry)
+    assert View.opened(stack).index == 3
+    assert View.opened(stack).marks() == [(2, 4, "")]
+    assert stack.notes == ("The position at 999, 0, 0 mm is outside these images.",)
+
+
+def test_volumes_take_the_findings_of_the_patient_in_their_path(tmp_path):
+    table = tmp_path / "findings.csv"
+    table.write_text("ProxID,fid,pos\nProstateX-0001,1,1 1 1\nProstateX-0002,2,1 1 1\nProstateX-0003,3,nonsense\n")
+    positions = Positions.of([], table)
+    for place in ("ProstateX-0002/k.mhd", "elsewhere/ProstateX-0001-Ktrans.mhd", "ProstateX-00011.mhd"):
+        path = tmp_path / "in" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 3, 3))), str(path))
+    marked = {
+        entry.title: [mark.name for mark in read(entry).marks] for entry in entries_of(tmp_path / "in", positions)
+    }
+    assert marked == {
+        "ProstateX-00011.mhd": [],
+        "ProstateX-0002/k.mhd": ["finding 2"],
+        "elsewhere/ProstateX-0001-Ktrans.mhd": ["finding 1"],
+    }
+
+
+def test_pictures_are_marked_by_the_table_above_them(tmp_path):
+    (tmp_path / "yes").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("L", (9, 8), 50).save(tmp_path / "yes" / name)
+    (tmp_path / "ground_truth.csv").write_text("file,label,x,y\nyes/a.png,True,3,2\nyes/b.png,True,x,2\n")
+    first, second = (View.opened(read(entry)) for entry in entries_of(tmp_path, NOWHERE))
+    assert first.marks() == [(3, 2, "positive")]
+    assert second.marks() == []
+    assert first.caption() == "slice 1 of 1 · whole range 127.5 ± 127.5"
+
+
+def test_what_is_no_image_is_a_sentence(tmp_path, write_dicom):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(NothingToViewError, match="does not exist"):
+        entries_of(tmp_path / "gone", NOWHERE)
+    with pytest.raises(NothingToViewError, match="nothing to look at"):
+        entries_of(tmp_path, NOWHERE)
+    with pytest.raises(UnreadableFileError, match="not an image"):
+        entries_of(tmp_path / "notes.txt", NOWHERE)
+
+
+@pytest.mark.real
+def test_a_real_finding_is_marked_in_the_voxel_that_its_table_names(real_data):
+    """Against the published ijk, a corner-based index: centres lie up to a whole voxel below it in each axis."""
+    source = real_data / "prostatex"
+    positions = Positions.of([], source / "ProstateX-Findings-Train.csv")
+    entries = entries_of(source / "PROSTATEx" / "ProstateX-0002", positions)
+    (t2,) = (read(entry) for entry in entries if entry.title.endswith("t2_tse_tra"))
+    marks = {mark.name: mark.index for mark in t2.marks}
+    assert marks.keys() == {"finding 1 positive", "finding 2 negative"}
+    for name, ijk in (("finding 1 positive", (154, 217, 12)), ("finding 2 negative", (203, 216, 10))):
+        below = np.array(ijk[::-1]) - marks[name]
+        assert (below >= -0.05).all()
+        assert (below <= 1.05).all()
