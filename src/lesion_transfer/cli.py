@@ -235,6 +235,26 @@ def runs(
 
 
 @app.command(rich_help_panel=TOOLS)
+def trace(
+    finding_key: Annotated[str, typer.Argument(metavar="FINDING_KEY", help="PATIENT/FID/n, as in findings.csv")],
+    as_json: AsJson = False,
+) -> None:
+    """Say where a finding's patches come from (files, hashes, slice, crop) and which models and runs saw it."""
+    from lesion_transfer.stages.trace import trace_finding
+    from lesion_transfer.stages.trace_view import show_trace
+    from lesion_transfer.tracking import runs_of_models
+
+    found = trace_finding(find_layout(), finding_key)
+    made_by = runs_of_models([model["model_sha256"] for model in found["models"]])
+    for model in found["models"]:
+        model["runs"] = made_by.get(model["model_sha256"], [])
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        show_trace(found, Console())
+
+
+@app.command(rich_help_panel=TOOLS)
 def download(
     dataset: Annotated[str, typer.Argument(metavar="prostatex|lungx|brain", help="which published data set")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where to put it; a second call goes on from there")],

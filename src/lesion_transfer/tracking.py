@@ -252,3 +252,17 @@ def list_runs(names: Sequence[str] = ()) -> list[ListedRun]:
         for run in found
         if not names or run.info.run_name in names
     ]
+
+
+def runs_of_models(model_sha256s: Sequence[str]) -> dict[str, list[str]]:
+    """The ids of the runs that made each model, newest first; nothing where there is no store (none is made)."""
+    uri = tracking_uri(project_root())
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+        return {}
+    client, experiment_id = open_store()
+    made: dict[str, list[str]] = {}
+    for sha256 in dict.fromkeys(model_sha256s):
+        query = f"tags.`{MODEL_TAG}` = '{sha256}'"
+        runs = client.search_runs([experiment_id], query, order_by=["start_time DESC"])
+        made[sha256] = [run.info.run_id for run in runs]
+    return made

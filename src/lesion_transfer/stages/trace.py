@@ -1,0 +1,169 @@
+"""Tool `trace`: where a finding's patches come from, where the finding stands, and which models saw it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lesion_transfer.files import file_sha256
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.layout import Layout, StageError
+
+ROLES = {"train": "trained on it", "validation": "selected on it", "test": "tested on it"}
+"""What a model did with a finding of a subset; a phase of another data set saw it through its ancestors only."""
+_NAMES = ("patient_id", "finding_id", "sequence", "label", "zone", "group", "image_sha256")
+_CROP = ("crop_mm", "crop_fraction", "patch_pixels", "margin_pixels", "slice_rule")
+
+
+def trace_finding(layout: Layout, finding_key: str) -> dict[str, Any]:
+    """Everything that the project's files know of a finding, as plain values; StageError where none knows it.
+
+    patches: a row of a cohort each, with its slices (file, hashes, series, image, position) and crop; excluded: where
+    and why it has no patch; assigned: subset and fold by cohort and replicate; models: each that trained on it, was
+    selected or tested on it, or descends from one that did. Needs no MLflow store.
+    """
+    settings = layout.settings()
+    found: dict[str, Any] = {
+        "finding_key": finding_key,
+        "patches": [patch for name in settings.cohorts for patch in _patches(layout, settings, name, finding_key)],
+        "excluded": [row for name in settings.cohorts for row in _excluded(layout, name, finding_key)],
+        "assigned": [row for name in settings.cohorts for row in _assigned(layout, name, finding_key)],
+    }
+    if not found["patches"] and not found["excluded"]:
+        raise StageError(
+            f"no cohort has or excludes a finding {finding_key!r}; finding_keys are PATIENT/FID/n, as in the "
+            f"findings.csv of {', '.join(str(layout.cohort(name)) for name in settings.cohorts)}"
+        )
+    found["models"] = _models(layout, settings, finding_key, found["assigned"])
+    return found
+
+
+def _rows(path: Path, finding_key: str) -> pd.DataFrame:
+    """The rows of a CSV about the finding, cells as text; none where there is no file. The index counts from 0."""
+    if not path.is_file():
+        return pd.DataFrame()
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return table[table["finding_key"] == finding_key]
+
+
+def _patches(layout: Layout, settings: Settings, name: str, finding_key: str) -> Iterator[dict[str, Any]]:
+    folder = layout.cohort(name)
+    rows = _rows(folder / "findings.csv", finding_key)
+    if rows.empty:
+        return
+    info = json.loads((folder / "cohort.json").read_text(encoding="utf-8"))
+    options, hashes = info.get("options", {}), info.get("source_sha256", {})
+    source = layout.source(settings, settings.dataset_of(name))
+    for number, row in rows.iterrows():
+        yield {
+            "cohort": name,
+            "dataset": settings.dataset_of(name),
+            "row": number,
+            **{key: row[key] for key in _NAMES if key in row},
+            "crop": {key: options.get(key) for key in _CROP},
+            "slices": {channel: _slice(row, channel, source, hashes) for channel in info["channels"]},
+        }
+
+
+def _slice(row: pd.Series, channel: str, source: Path, hashes: dict[str, str]) -> dict[str, Any]:
+    """One channel's origin; `file_now` compares the file below the source with the hash that the cohort noted."""
+
+    def cell(name: str) -> str:
+        return str(row.get(f"{channel}_{name}", ""))
+
+    def number(name: str) -> float | None:
+        return float(cell(name)) if cell(name) else None
+
+    sha256 = hashes.get(cell("file"), "")
+    path = source / cell("file")
+    now = "not there" if not path.is_file() else "unchanged" if file_sha256(path) == sha256 else "CHANGED"
+    return {
+        "file": cell("file"),
+        "sha256": sha256,
+        "file_now": now,
+        "series_uid": cell("series_uid"),
+        "sop_uid": cell("sop_uid"),
+        "distance_mm": number("distance_mm"),
+        "centre_xy": [number("centre_x"), number("centre_y")],
+        "spacing_mm": [number("spacing_row_mm"), number("spacing_column_mm")],
+        "padded_share": number("padded_share"),
+    }
+
+
+def _excluded(layout: Layout, name: str, finding_key: str) -> Iterator[dict[str, str]]:
+    for _, row in _rows(layout.cohort(name) / "excluded.csv", finding_key).iterrows():
+        yield {"cohort": name, "reason": row["reason"], "detail": row["detail"]}
+
+
+def _assigned(layout: Layout, name: str, finding_key: str) -> Iterator[dict[str, Any]]:
+    rows = _rows(layout.assigned(name), finding_key)
+    for _, row in rows.drop_duplicates().iterrows():
+        yield {"cohort": name, "replicate": int(row["replicate"]), "subset": row["subset"], "fold": row["fold"]}
+
+
+def _models(
+    layout: Layout, settings: Settings, finding_key: str, assigned: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Models in the order of the phases, then arms and members by path; the roulette chose by validation rows."""
+    seen = []
+    if (layout.model("roulette") / "model.json").is_file():
+        chosen_by = [row for row in assigned if row["cohort"] == settings.target and row["subset"] == "validation"]
+        seen += [_model(layout, layout.model("roulette"), row, []) for row in chosen_by[:1]]
+    order = {phase: position for position, phase in enumerate(settings.phases)}
+    folders = sorted(
+        (path.parent for path in layout.models.rglob("predictions.csv")),
+        key=lambda folder: (order.get(folder.name, len(order)), str(folder)),
+    )
+    for folder in folders:
+        rows = _rows(folder / "predictions.csv", finding_key)
+        for _, of_replicate in rows.groupby("replicate"):
+            seen.append(_model(layout, folder, of_replicate.iloc[0], _probabilities(of_replicate)))
+    return seen + list(_descendants(layout, folders, seen))
+
+
+def _descendants(layout: Layout, folders: list[Path], seen: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Models of other data sets whose weights come from one that saw the finding."""
+    direct = {model["model_sha256"]: model for model in seen}
+    for folder in folders:
+        info = _info(folder)
+        if info.get("model_sha256") in direct:
+            continue
+        lineage = [ancestor["model_sha256"] for ancestor in info.get("lineage", [])]
+        ancestors = [f"{direct[sha256]['model']} {direct[sha256]['role']}" for sha256 in lineage if sha256 in direct]
+        if ancestors:
+            role = f"descends from models that saw it: {', '.join(ancestors)}"
+            yield {**_identity(layout, folder), "cohort": info["cohort"], "role": role}
+
+
+def _model(layout: Layout, folder: Path, row: Any, probabilities: list[float]) -> dict[str, Any]:
+    return {
+        **_identity(layout, folder),
+        "cohort": row["cohort"],
+        "replicate": int(row["replicate"]),
+        "subset": row["subset"],
+        "fold": row["fold"],
+        "role": ROLES.get(row["subset"], f"scored it ({row['subset'] or 'no subset'})"),
+        "probability": probabilities[0] if probabilities else None,
+        "augmented_probabilities": probabilities[1:],
+    }
+
+
+def _probabilities(rows: pd.DataFrame) -> list[float]:
+    """Of the finding as it is, then of its augmented copies."""
+    ordered = rows.assign(copy=rows["copy"].astype(int)).sort_values("copy")
+    return [float(value) for value in ordered["probability"]]
+
+
+def _identity(layout: Layout, folder: Path) -> dict[str, str]:
+    return {
+        "model": folder.relative_to(layout.models).as_posix(),
+        "model_sha256": _info(folder).get("model_sha256", ""),
+    }
+
+
+def _info(folder: Path) -> dict[str, Any]:
+    path = folder / "model.json"
+    info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return info
