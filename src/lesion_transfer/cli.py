@@ -93,6 +93,14 @@ def assign(cohort: CohortName) -> None:
     stage(find_layout(), cohort)
 
 
+@app.command(rich_help_panel=DATA)
+def outer() -> None:
+    """Assign the outer folds of the ledger: every patient of the target is tested once a repeat."""
+    from lesion_transfer.stages.outer import outer as stage
+
+    stage(find_layout())
+
+
 @app.command(rich_help_panel=MODELS)
 def roulette() -> None:
     """Score random initialisations on the target's validation rows; the best is where ds1_full starts."""
@@ -115,6 +123,14 @@ def transfer(phase: PhaseName) -> None:
     from lesion_transfer.stages.transfer import transfer as stage
 
     stage(find_layout(), phase)
+
+
+@app.command(rich_help_panel=MODELS)
+def ledger() -> None:
+    """Train every arm in every outer fold and say, with intervals, what the target gained."""
+    from lesion_transfer.stages.ledger import ledger as stage
+
+    stage(find_layout())
 
 
 @app.command(rich_help_panel=MODELS)

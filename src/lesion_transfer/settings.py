@@ -2,9 +2,9 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, create_model, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -14,10 +14,23 @@ from lesion_transfer.datasets.options import DatasetOptions
 from lesion_transfer.errors import LesionError
 from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
 from lesion_transfer.options import Options
-from lesion_transfer.transfer.plan import FIRST_PHASE, KEEP, RESET, Phase, PlanError, order_phases
+from lesion_transfer.transfer.arms import Step, arm_steps
+from lesion_transfer.transfer.options import BEFORE, TARGET, ArmOptions, LedgerOptions, Overrides
+from lesion_transfer.transfer.plan import FIRST_PHASE, KEEP, RESET, Phase, PlanError, ancestors, order_phases
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-RESERVED_PHASES = {FIRST_PHASE, KEEP, RESET, "roulette", "reproduction", "challenge", "arms", "members", "evaluation"}
+RESERVED_PHASES = {
+    FIRST_PHASE,
+    KEEP,
+    RESET,
+    "roulette",
+    "reproduction",
+    "challenge",
+    "arms",
+    "ledger",
+    "members",
+    "evaluation",
+}
 HYPERPARAMETERS = tuple(TrainingOptions.model_fields)
 """The keys that a phase inherits from the top level of params.yaml where its own entry says null."""
 
@@ -27,7 +40,7 @@ class SettingsError(LesionError):
 
 
 class PhaseEntry(Options):
-    """One entry of `transfer`, without its hyperparameters (added below, each null by default)."""
+    """One entry of `transfer`, without its hyperparameters."""
 
     cohort: str
     start: str
@@ -35,17 +48,8 @@ class PhaseEntry(Options):
     frozen: bool
 
 
-if TYPE_CHECKING:
-    InheritingPhaseEntry = PhaseEntry
-else:
-    InheritingPhaseEntry = create_model(
-        "InheritingPhaseEntry",
-        __base__=PhaseEntry,
-        **{
-            name: (Annotated[(field.annotation, *field.metadata, "or null")] | None, None)
-            for name, field in TrainingOptions.model_fields.items()
-        },
-    )
+class InheritingPhaseEntry(PhaseEntry, Overrides):
+    """One entry of `transfer`: a hyperparameter that is null is the top level's."""
 
 
 class RouletteOptions(Options):
@@ -80,6 +84,8 @@ class Settings(TrainingOptions):
     split: SplitOptions
     transfer: dict[Name, InheritingPhaseEntry]
     evaluation: EvaluationOptions
+    arms: Annotated[dict[Name, ArmOptions], Field(min_length=1)]
+    ledger: LedgerOptions
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -116,6 +122,22 @@ class Settings(TrainingOptions):
         order_phases(self.phases.values())
         return self
 
+    @model_validator(mode="after")
+    def _arms_can_be_trained(self) -> Self:
+        for name in self.ledger.arms:
+            _known(name, self.arms, "ledger.arms", "arm")
+            for cohort in self.arms[name].cohorts.values():
+                _known(cohort, {TARGET: None, **self.cohorts}, f"arms.{name}.cohorts", "cohort")
+            steps = self.arm_steps(name)
+            for step in steps:
+                if len(self.cohorts[step.phase.cohort].channels) != len(self.cohorts[self.target].channels):
+                    raise ValueError(f"arms.{name}.cohorts: {step.phase.cohort} has another number of channels")
+            if steps[-1].phase.cohort != self.target:
+                raise ValueError(f"arms.{name}.phases: it ends with {steps[-1].phase.name}, not on the target")
+        if self.ledger.reference != BEFORE:
+            _known(self.ledger.reference, dict.fromkeys(self.ledger.arms[1:]), "ledger.reference", "other arm")
+        return self
+
     @cached_property
     def phases(self) -> dict[str, Phase]:
         """All phases by name, ds1_full first, then in the order of params.yaml."""
@@ -135,6 +157,19 @@ class Settings(TrainingOptions):
             own = {key: getattr(entry, key) for key in HYPERPARAMETERS}
             inherited |= {key: value for key, value in own.items() if value is not None}
         return TrainingOptions(**inherited)
+
+    def arm_steps(self, arm: str) -> list[Step]:
+        """The phases of an arm of the ledger, complete, with the ledger's share of their epochs."""
+        last = self.evaluation.after
+        hyperparameters = {}
+        for name in self.phases:
+            options = self.hyperparameters(name)
+            epochs = max(1, round(options.epochs * self.ledger.epochs_scale))
+            hyperparameters[name] = options.model_copy(update={"epochs": epochs})
+        chain = [*reversed(ancestors(last, self.phases)), last]
+        asked = self.arms[arm]
+        cohorts = {old: self.target if new == TARGET else new for old, new in asked.cohorts.items()}
+        return arm_steps(arm, asked.model_copy(update={"cohorts": cohorts}), self.phases, chain, hyperparameters)
 
     def dataset_of(self, cohort: str) -> str:
         """The data set that a cohort is cut from."""

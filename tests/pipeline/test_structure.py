@@ -20,7 +20,7 @@ ROOMS = {
     "settings": {"options", "errors", "backends", "cohorts", "datasets", "learning", "transfer"},
     "reporting": {"evaluation", "files", "errors"},
     "evaluation": {"learning", "files", "errors", "randomness"},
-    "transfer": {"learning", "errors"},
+    "transfer": {"learning", "options", "randomness", "errors"},
     "learning": {"backends", "options", "randomness", "files", "errors"},
     "backends": {"options", "errors"},
     "getting": {"datasets", "errors"},
@@ -36,6 +36,7 @@ ROOMS = {
 STAGE_MODULES = {"settings": "check_settings"}
 MIRROR = {
     *(f"{PACKAGE}.tracking", f"{PACKAGE}.stages.progress", f"{PACKAGE}.stages.phase_mirror"),
+    f"{PACKAGE}.stages.ledger_mirror",
     *(f"{PACKAGE}.backends.backend", f"{PACKAGE}.backends.ray_backend"),
 }
 """Modules whose work reaches no output of a training stage: MLflow, its figures, progress bars, where tasks run."""
@@ -84,7 +85,7 @@ def test_settings_and_tracking_are_imported_by_cli_and_stages_alone(graph):
 def test_settings_take_only_options_and_the_plan_from_the_rooms(graph):
     """So that the data stages, which read settings, load neither torch nor MLflow."""
     taken = graph.find_modules_directly_imported_by(f"{PACKAGE}.settings")
-    assert {module.rpartition(".")[2] for module in taken} <= {"options", "plan", "errors"}
+    assert {module.rpartition(".")[2] for module in taken} <= {"options", "plan", "arms", "errors"}
 
 
 @pytest.mark.parametrize("stage", ["check_settings", "acquire", "cohort", "split", "assign"])

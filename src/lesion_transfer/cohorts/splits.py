@@ -13,7 +13,7 @@ from lesion_transfer.cohorts.units import find_leaks, indivisible_units
 from lesion_transfer.errors import LesionError
 from lesion_transfer.randomness import stream_seed
 
-__all__ = ["SplitError", "assign_patients", "find_leaks"]
+__all__ = ["SplitError", "assign_outer_folds", "assign_patients", "find_leaks"]
 
 SUBSETS = ("train", "validation", "test")
 ATTEMPTS = 50
@@ -184,4 +184,47 @@ def _counts(table: pd.DataFrame) -> str:
     return (
         f"{len(table)} findings ({positive} positive, {negative} negative) of {table['patient_id'].nunique()} patients "
         f"in {table['unit'].nunique()} separable groups"
+    )
+
+
+def assign_outer_folds(
+    findings: pd.DataFrame, repeats: int, n_folds: int, validation_share: float, seed: int
+) -> pd.DataFrame:
+    """finding_key, patient_id, replicate, fold, subset (train, validation, test): a finding once a replicate and fold.
+
+    The outer cross-validation of the ledger. It lies over all patients of the data set, those of the pipeline's test
+    subset too, because it chooses nothing for the pipeline and its own models never see their fold. In each repeat a
+    patient is in the test subset of one fold; of the other patients of a fold about `validation_share` validate. Units,
+    strata, arguments and errors are those of `assign_patients`; a repeat's folds do not depend on how many there are.
+    """
+    table = _one_row_a_finding(findings)
+    _refuse_hopeless(table, 3)
+    ordered = table.sort_values("finding_key", kind="stable")
+    parts = []
+    for replicate in range(repeats):
+        stream = ("outer folds", f"replicate {replicate}")
+        folds = _outer_folds(ordered, n_folds, seed, stream)
+        for fold in range(n_folds):
+            subset = _around_fold(ordered, folds == fold, validation_share, seed, (*stream, f"fold {fold}"))
+            drawn = ordered[["finding_key", "patient_id"]].assign(replicate=replicate, fold=fold, subset=subset)
+            parts.append(drawn.loc[table.index])
+    return pd.concat(parts, ignore_index=True)
+
+
+def _around_fold(
+    table: pd.DataFrame, tested: np.ndarray, validation_share: float, seed: int, stream: tuple[str, ...]
+) -> pd.Series:
+    """The subset of each row when `tested` (n,) is the outer fold."""
+    subset = pd.Series("train", index=table.index, dtype=object)
+    subset[tested] = "test"
+    rest = table[~tested]
+    for attempt in range(ATTEMPTS):
+        units = _draw(rest, validation_share, stream_seed(seed, *stream, "validation", str(attempt)))
+        validates = rest["unit"].isin(units)
+        if _both_classes(rest[validates]) and _both_classes(rest[~validates]):
+            subset[rest.index[validates]] = "validation"
+            return subset
+    raise SplitError(
+        f"{ATTEMPTS} draws of {_counts(rest)} left the training or validation patients of an outer fold without one of "
+        "the classes; use fewer folds, a larger validation_share, or more data."
     )

@@ -62,11 +62,25 @@ class Layout:
         return self.root / "data" / "assigned" / f"{cohort}.csv"
 
     @property
+    def outer_folds(self) -> Path:
+        """Of the ledger: every finding of the target's data set by repeat and fold."""
+        return self.root / "data" / "outer_folds.csv"
+
+    @property
     def models(self) -> Path:
         return self.root / "models"
 
     def model(self, phase: str) -> Path:
         return self.models / phase
+
+    @property
+    def arms(self) -> Path:
+        """The ledger's predictions, ARM/PHASE/predictions.csv."""
+        return self.models / "arms"
+
+    @property
+    def ledger(self) -> Path:
+        return self.reports / "ledger.json"
 
     @property
     def reports(self) -> Path:

@@ -7,12 +7,20 @@ from lesion_transfer.cohorts.near_duplicates import near_duplicate_groups
 from lesion_transfer.cohorts.splits import assign_patients
 from lesion_transfer.cohorts.units import joining_rows
 from lesion_transfer.files import write_csv
+from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
 
 
 def split(layout: Layout, dataset: str) -> None:
     """Writes data/splits/DATASET.csv from the findings of every cohort of the data set."""
     settings = layout.settings()
+    has_test = dataset == settings.dataset_of(settings.target)
+    rows = dataset_rows(layout, settings, dataset)
+    write_csv(layout.split(dataset), assign_patients(rows, settings.split, has_test, settings.seed))
+
+
+def dataset_rows(layout: Layout, settings: Settings, dataset: str) -> pd.DataFrame:
+    """What joins patients and findings of a data set, of every cohort of it, one after the other."""
     entry(settings.datasets, dataset, "data set")
     names = [name for name, options in settings.cohorts.items() if options.dataset == dataset]
     if not names:
@@ -20,5 +28,4 @@ def split(layout: Layout, dataset: str) -> None:
     cohorts = [load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in names]
     rows = pd.concat([joining_rows(cohort.findings, cohort.channels) for cohort in cohorts], ignore_index=True)
     rows["near_duplicate"] = near_duplicate_groups(rows["phash"], settings.split.near_duplicate_bits)
-    has_test = dataset == settings.dataset_of(settings.target)
-    write_csv(layout.split(dataset), assign_patients(rows, settings.split, has_test, settings.seed))
+    return rows

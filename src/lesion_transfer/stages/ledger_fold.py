@@ -1,0 +1,99 @@
+"""One task of the ledger: all arms of one outer fold, from cohorts and assignments to predictions."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lesion_transfer.cohorts.cohort import Cohort
+from lesion_transfer.cohorts.normalise import fit_zscore
+from lesion_transfer.cohorts.options import CohortOptions
+from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.randomness import stream_seed
+from lesion_transfer.transfer.arms import PhaseTree
+from lesion_transfer.transfer.chain import ChainOptions, FoldData, train_tree
+
+
+@dataclass(frozen=True)
+class OuterFold:
+    """Which fold of which repeat is tested."""
+
+    replicate: int
+    fold: int
+
+
+@dataclass(frozen=True)
+class LedgerInputs:
+    """What all folds share.
+
+    cohorts, options: of every cohort that a phase trains on. persons: by cohort, (n,) text that is equal where two rows
+    are of one person, in whichever data set. outer: of the cohorts of the target's data set, a row an image, replicate
+    and fold with its subset, in the order of the images; assigned: of the others, a row an image with its subset.
+    """
+
+    cohorts: Mapping[str, Cohort]
+    options: Mapping[str, CohortOptions]
+    persons: Mapping[str, np.ndarray]
+    assigned: Mapping[str, pd.DataFrame]
+    outer: Mapping[str, pd.DataFrame]
+    target: str
+    tree: PhaseTree
+    chain: ChainOptions
+    seed: int
+
+
+def run_fold(inputs: LedgerInputs, outer_fold: OuterFold) -> dict[str, Any]:
+    """As JSON values: finding_key of the fold's rows, and by node their probabilities and how its training went.
+
+    Rows of another data set that are of a tested person are left out of the fold.
+    """
+    target = inputs.cohorts[inputs.target]
+    subsets = {name: _of_fold(outer, outer_fold)["subset"].to_numpy() for name, outer in inputs.outer.items()}
+    test_rows = np.flatnonzero(subsets[inputs.target] == "test")
+    tested = np.unique(inputs.persons[inputs.target][test_rows])
+    for name, assigned in inputs.assigned.items():
+        subsets[name] = np.where(np.isin(inputs.persons[name], tested), "test", assigned["subset"].to_numpy(dtype=str))
+    data = FoldData(
+        {name: _training_data(cohort, subsets[name], inputs.options[name]) for name, cohort in inputs.cohorts.items()},
+        inputs.persons,
+        inputs.target,
+        torch.from_numpy(test_rows),
+        target.patch_pixels,
+    )
+    seed = stream_seed(inputs.seed, "ledger", f"replicate {outer_fold.replicate}", f"fold {outer_fold.fold}")
+    trained = train_tree(inputs.tree, data, inputs.chain, seed)
+    return {
+        "replicate": outer_fold.replicate,
+        "fold": outer_fold.fold,
+        "finding_key": target.findings["finding_key"].iloc[test_rows].tolist(),
+        "nodes": {
+            key: {
+                "probability": node.probabilities.tolist(),
+                "best_epoch": node.best_epoch,
+                "validation_auc": None if math.isnan(node.validation_auc) else node.validation_auc,
+                "n_updates": node.n_updates,
+            }
+            for key, node in trained.items()
+        },
+    }
+
+
+def _of_fold(outer: pd.DataFrame, wanted: OuterFold) -> pd.DataFrame:
+    rows = (outer["replicate"] == wanted.replicate) & (outer["fold"] == wanted.fold)
+    return outer[rows].reset_index(drop=True)
+
+
+def _training_data(cohort: Cohort, subset: np.ndarray, options: CohortOptions) -> TrainingData:
+    """The cohort with the rows of one assignment (n,), normalised with statistics of its training rows."""
+    train_rows, validation_rows = (np.flatnonzero(subset == name) for name in ("train", "validation"))
+    labels = cohort.findings["label"].map({True: 1, False: 0}).fillna(-1).astype(np.int64)
+    return TrainingData(
+        torch.from_numpy(fit_zscore(cohort, train_rows, options).apply(cohort)),
+        torch.from_numpy(labels.to_numpy(copy=True)),
+        torch.from_numpy(train_rows),
+        torch.from_numpy(validation_rows),
+    )

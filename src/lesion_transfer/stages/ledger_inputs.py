@@ -1,0 +1,109 @@
+"""What the folds of the ledger read, checked, and the fingerprint by which finished folds are found again."""
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lesion_transfer.cohorts.cohort import Cohort, load_cohort
+from lesion_transfer.files import file_sha256
+from lesion_transfer.learning.augmentation import required_margin
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.layout import Layout, StageError, require
+from lesion_transfer.stages.ledger_fold import LedgerInputs
+from lesion_transfer.stages.training_data import read_assigned
+from lesion_transfer.transfer.arms import PhaseTree
+from lesion_transfer.transfer.chain import ChainOptions
+
+CODE = ("learning", "transfer", "cohorts/normalise.py", "stages/ledger_fold.py")
+"""The parts of the package that a fold's result depends on, its data and settings being given."""
+
+
+def ledger_inputs(layout: Layout, settings: Settings, tree: PhaseTree, device: str) -> LedgerInputs:
+    """Raises StageError where a file is missing or is not of the cohort as it is."""
+    trained_on = {node.step.phase.cohort for node in tree.nodes}
+    names = {settings.target, *trained_on, *(node.step.updates_of or settings.target for node in tree.nodes)}
+    cohorts = {name: load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in sorted(names)}
+    for name, cohort in cohorts.items():
+        needed = required_margin(settings.augmentation, cohort.patch_pixels)
+        if needed > cohort.margin_pixels:
+            raise StageError(
+                f"cohorts.{name}.margin_pixels is {cohort.margin_pixels}, but the augmentation needs {needed}; raise it"
+            )
+    dataset = settings.dataset_of(settings.target)
+    beside = sorted(name for name in names if settings.dataset_of(name) == dataset)
+    assigned = {name: read_assigned(layout, name) for name in sorted(names - set(beside))}
+    for name, table in assigned.items():
+        if list(table["finding_key"]) != list(cohorts[name].findings["finding_key"]):
+            raise StageError(
+                f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign {name}`"
+            )
+    return LedgerInputs(
+        cohorts,
+        {name: settings.cohorts[name] for name in cohorts},
+        {name: _persons(settings, name, cohort) for name, cohort in cohorts.items()},
+        assigned,
+        {name: _outer_rows(layout, cohorts[name].findings) for name in beside},
+        settings.target,
+        tree,
+        ChainOptions(settings.network, settings.augmentation, settings.roulette.n, device),
+        settings.seed,
+    )
+
+
+def _persons(settings: Settings, name: str, cohort: Cohort) -> np.ndarray:
+    """(n,) the patient ids; of two data sets they are one person's only where params.yaml says so."""
+    patients = cohort.findings["patient_id"].to_numpy(dtype=str)
+    if settings.split.shared_patient_ids:
+        return patients
+    return np.array([f"{settings.dataset_of(name)}/{patient}" for patient in patients])
+
+
+def _outer_rows(layout: Layout, findings: pd.DataFrame) -> pd.DataFrame:
+    """data/outer_folds.csv for one cohort: a row an image, replicate and fold, in the order of the images."""
+    path = require(layout.outer_folds, "lesion outer")
+    outer = pd.read_csv(path, dtype={"finding_key": str, "patient_id": str})
+    parts = []
+    for _, cell in outer.groupby(["replicate", "fold"], sort=True):
+        own = cell.set_index("finding_key")
+        if unknown := sorted(set(findings["finding_key"]) - set(own.index)):
+            raise StageError(f"{path} does not know {unknown[0]}; run `lesion outer`")
+        parts.append(own.loc[findings["finding_key"]].reset_index())
+    return pd.concat(parts, ignore_index=True)
+
+
+def fingerprint(inputs: LedgerInputs, settings: Settings) -> str:
+    """Of everything that the result of one fold depends on: code, settings, data, versions, processor.
+
+    The number of repeats is none of it (a repeat's folds do not depend on it): more repeats go on from those there are.
+    """
+    package = Path(__file__).parents[1]
+    code = [file for part in CODE for file in sorted((package / part).rglob("*.py") or [package / part])]
+    about = {
+        "code": {file.relative_to(package).as_posix(): file_sha256(file) for file in code},
+        "tree": [node.key for node in inputs.tree.nodes],
+        "cohorts": {name: file_sha256(cohort.folder / "images.npy") for name, cohort in inputs.cohorts.items()},
+        "findings": {name: file_sha256(cohort.folder / "findings.csv") for name, cohort in inputs.cohorts.items()},
+        "zscore": {name: [options.zscore, options.zscore_rows] for name, options in inputs.options.items()},
+        "assigned": {name: table.to_csv(index=False) for name, table in inputs.assigned.items()},
+        "outer": {name: outer[outer["replicate"] == 0].to_csv(index=False) for name, outer in inputs.outer.items()},
+        "persons": {name: persons.tolist() for name, persons in inputs.persons.items()},
+        "target": inputs.target,
+        "network": inputs.chain.network.model_dump(mode="json"),
+        "augmentation": inputs.chain.augmentation.model_dump(mode="json"),
+        "roulette": inputs.chain.roulette_n,
+        "seed": inputs.seed,
+        "threads": settings.threads,
+        "machine": [
+            platform.machine(),
+            torch.backends.cpu.get_cpu_capability(),
+            torch.cuda.get_device_name() if inputs.chain.device == "cuda" else "",
+            torch.__version__,
+            np.__version__,
+        ],
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]

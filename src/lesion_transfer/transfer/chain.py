@@ -1,0 +1,196 @@
+"""All arms of one outer fold: a tree of phases trained from the fold's own roulette; tensors in, predictions out."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lesion_transfer.learning.balance import labelled
+from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.learning.losses import loss_function
+from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
+from lesion_transfer.learning.roulette import roulette
+from lesion_transfer.learning.scoring import predict_probabilities
+from lesion_transfer.learning.streams import torch_generator
+from lesion_transfer.learning.training import train
+from lesion_transfer.randomness import named_generator
+from lesion_transfer.transfer.arms import Node, PhaseTree
+from lesion_transfer.transfer.errors import PhaseError
+from lesion_transfer.transfer.freezing import assert_frozen
+from lesion_transfer.transfer.permutation import permuted_by_patient
+from lesion_transfer.transfer.phases import starting_network
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """What one outer fold is trained and tested on.
+
+    cohorts: the training data of every cohort that a phase trains on, its rows without any test patient. patients: of
+    the rows of every cohort, (n,) text, equal where two rows are of one person, also of different cohorts. target: the
+    cohort that is predicted, in which test_rows (m,) are the fold's.
+    """
+
+    cohorts: Mapping[str, TrainingData]
+    patients: Mapping[str, np.ndarray]
+    target: str
+    test_rows: Tensor
+    patch_pixels: int
+
+
+@dataclass(frozen=True)
+class ChainOptions:
+    """What all phases share."""
+
+    network: NetworkOptions
+    augmentation: AugmentationOptions
+    roulette_n: int
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class TrainedNode:
+    """What is kept of one training: probabilities (m,) of the fold's test rows, and how it went.
+
+    A phase on the target predicts with its own decision maker, one on another cohort with that of ds1_full on the
+    extractor as it is then (the global performance of thesis 6.4.3).
+    """
+
+    probabilities: np.ndarray
+    best_epoch: int
+    validation_auc: float
+    n_updates: int
+
+
+def train_tree(
+    tree: PhaseTree, data: FoldData, options: ChainOptions, seed: int, on_node: Callable[[Node], None] | None = None
+) -> dict[str, TrainedNode]:
+    """Every node of the tree, by key; each is trained once, whatever the number of arms that pass through it.
+
+    seed: of this fold. Phases of one name draw from the same streams in every arm, so that arms differ in what they are
+    declared to differ in and not in their luck. The target's test rows are read once, after a phase is finished.
+    Raises FrozenError where a frozen extractor moved, PhaseError where a tested patient is also learnt from.
+    """
+    _refuse_leaks(data)
+    networks: dict[str, LesionNetwork] = {}
+    first: dict[str, str] = {}
+    trained: dict[str, TrainedNode] = {}
+    test_images = data.cohorts[data.target].images[data.test_rows]
+    for node in tree.nodes:
+        network = _start(node, networks, data, options, seed)
+        before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        phase = node.step.phase
+        result = train(
+            network,
+            _training_data(node, data, seed),
+            _with_updates_of(node, data),
+            options.augmentation,
+            frozen=phase.frozen,
+            seed=seed,
+            name=phase.name,
+            patch_pixels=data.patch_pixels,
+            device=options.device,
+        )
+        network.load_state_dict(result.best_state)
+        network.cpu()
+        if phase.frozen:
+            assert_frozen(before, result.best_state, phase.name)
+        networks[node.key] = network
+        first[node.key] = node.key if node.start is None else first[node.start]
+        reader = _reader(node, networks, first[node.key], data.target)
+        trained[node.key] = TrainedNode(
+            predict_probabilities(reader, test_images, data.patch_pixels),
+            result.best_epoch,
+            result.best_metrics["validation_auc"],
+            len(result.gradient_flow.values),
+        )
+        if on_node is not None:
+            on_node(node)
+    return trained
+
+
+def draws_an_epoch(data: TrainingData, factor: float) -> int:
+    """How often an epoch draws each class (learning.balance.epoch_rows)."""
+    labels = data.labels[labelled(data.labels, data.train_rows)]
+    return round(factor * max(int((labels == value).sum()) for value in (0, 1)))
+
+
+def _refuse_leaks(data: FoldData) -> None:
+    tested = set(data.patients[data.target][data.test_rows.numpy()])
+    for name, cohort in data.cohorts.items():
+        learnt_from = torch.cat([cohort.train_rows, cohort.validation_rows]).numpy()
+        if shared := sorted(tested & set(data.patients[name][learnt_from])):
+            raise PhaseError(
+                f"Patient {shared[0]} is tested in an outer fold and learnt from in the same fold's {name}; "
+                "assign the outer folds again."
+            )
+
+
+def _start(
+    node: Node, networks: Mapping[str, LesionNetwork], data: FoldData, options: ChainOptions, seed: int
+) -> LesionNetwork:
+    phase, dropout = node.step.phase, node.step.options.dropout
+    start = _winner(node, data, options, seed) if node.start is None else networks[node.start]
+    attached = None if node.lender is None else networks[node.lender]
+    generator = torch_generator(seed, phase.name, "decision maker")
+    return starting_network(phase, start, attached, options.network, generator, dropout)
+
+
+def _winner(node: Node, data: FoldData, options: ChainOptions, seed: int) -> LesionNetwork:
+    """The fold's own roulette, on its validation patients."""
+    target, chosen = data.cohorts[data.target], node.step.options
+    channels = target.images.shape[1]
+    result = roulette(
+        options.network,
+        target,
+        options.roulette_n,
+        seed,
+        channels,
+        dropout=chosen.dropout,
+        patch_pixels=data.patch_pixels,
+        device=options.device,
+        loss=loss_function(chosen.loss),
+    )
+    network = LesionNetwork(options.network, channels, chosen.dropout, data.patch_pixels)
+    network.load_state_dict(result.best_state)
+    return network
+
+
+def _training_data(node: Node, data: FoldData, seed: int) -> TrainingData:
+    """The cohort's; with permuted labels dealt out anew within the training and within the validation rows."""
+    cohort = node.step.phase.cohort
+    own = data.cohorts[cohort]
+    if not node.step.permuted_labels:
+        return own
+    labels = own.labels.numpy()
+    for subset, rows in (("train", own.train_rows), ("validation", own.validation_rows)):
+        generator = named_generator(seed, "permuted labels", cohort, subset)
+        labels = permuted_by_patient(labels, data.patients[cohort], labelled(own.labels, rows).numpy(), generator)
+    return replace(own, labels=torch.from_numpy(labels))
+
+
+def _with_updates_of(node: Node, data: FoldData) -> TrainingOptions:
+    """The hyperparameters; in an arm that replaces the cohort an epoch draws as many samples as on the cohort replaced.
+
+    Its factor may be below 1, which params.yaml does not allow: then an epoch shows a part of the larger class.
+    """
+    step = node.step
+    if step.updates_of is None:
+        return step.options
+    wanted = draws_an_epoch(data.cohorts[step.updates_of], step.options.augmentation_factor)
+    return step.options.model_copy(
+        update={"augmentation_factor": wanted / draws_an_epoch(data.cohorts[step.phase.cohort], 1)}
+    )
+
+
+def _reader(node: Node, networks: Mapping[str, LesionNetwork], first: str, target: str) -> LesionNetwork:
+    """The network that reads the target after this phase; `first` is the key of the ds1_full that it descends from."""
+    network = networks[node.key]
+    if node.step.phase.cohort == target:
+        return network
+    reader = copy.deepcopy(network)
+    reader.decision_maker.load_state_dict(networks[first].decision_maker.state_dict())
+    return reader

@@ -1,0 +1,57 @@
+"""What params.yaml says of the ledger and its arms; no torch, so that settings can check it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, create_model
+
+from lesion_transfer.learning.options import TrainingOptions
+from lesion_transfer.options import Options
+
+BEFORE = "before"
+"""As the ledger's reference: the first phase of the same fold."""
+TARGET = "target"
+"""In an arm's `cohorts`: the cohort that params.yaml calls the target."""
+
+if TYPE_CHECKING:
+    Overrides = Options
+else:
+    Overrides = create_model(
+        "Overrides",
+        __base__=Options,
+        **{
+            name: (Annotated[(field.annotation, *field.metadata, "or null")] | None, None)
+            for name, field in TrainingOptions.model_fields.items()
+        },
+    )
+
+
+class ArmOptions(Options):
+    """One entry of `arms`: the order of phases that is trained, and what is changed in them."""
+
+    phases: Annotated[list[str], Field(min_length=2)] | None = None
+    """In order, ds1_full first; one whose start is left out starts from its nearest ancestor that is there. null: the
+    phases that evaluation.after descends from, and itself."""
+    cohorts: dict[str, str] = Field(default_factory=dict)
+    """A cohort: that which takes its place (or target), with as many updates as the phase has on its own cohort."""
+    permuted_labels: list[str] = Field(default_factory=list)
+    """Cohorts whose labels are dealt out anew, patient by patient."""
+    overrides: dict[str, Overrides] = Field(default_factory=dict)
+    """Hyperparameters by phase; null is the phase's own value."""
+
+
+class LedgerOptions(Options):
+    """Repeats of an outer cross-validation over all patients of the target; every arm is trained in every fold."""
+
+    repeats: Annotated[int, Field(ge=1)]
+    folds: Annotated[int, Field(ge=2)]
+    validation_share: Annotated[float, Field(gt=0, lt=1)]
+    """Of a fold's training patients, those that choose initialisation and epochs."""
+    arms: Annotated[list[str], Field(min_length=1)]
+    """Those of `arms` that are trained; the first is the one that the verdict is about."""
+    reference: str
+    """What its AUC is compared with: before (ds1_full of the same fold), or another arm."""
+    epochs_scale: Annotated[float, Field(gt=0)]
+    """The epochs of every phase times this, at least one."""
+    bootstrap_draws: Annotated[int, Field(ge=100)]
+    smallest_difference: Annotated[float, Field(gt=0, lt=0.5)]
+    """Of AUC, for which the number of lesions is computed that would tell it."""
