@@ -242,3 +242,13 @@ def test_the_published_table_splits_as_the_thesis_says(real_data: Path):
         assert n_patients.to_dict() == pytest.approx({"train": 163, "validation": 21, "test": 20}, abs=2)
         # 76 of 330 are positive; a tenth is 7.6.
         assert mine[mine["label"] == True].groupby("subset").size()[["validation", "test"]].between(7, 9).all()  # noqa: E712
+
+
+def test_a_data_set_without_labels_is_all_test():
+    findings = synthetic(12, 3).assign(label=None)
+    drawn = assign_patients(findings, split_options(replicates=2), has_test=False, seed=1)
+    assert list(drawn.columns) == ["finding_key", "patient_id", "replicate", "subset", "fold"]
+    assert set(drawn["subset"]) == {"test"}
+    assert drawn["fold"].isna().all()
+    for _, rows in drawn.groupby("replicate"):
+        assert list(rows["finding_key"]) == list(findings["finding_key"])

@@ -12,6 +12,8 @@ from lesion_transfer.datasets.finding import Exclusion, Finding
 from lesion_transfer.datasets.options import PhantomOptions
 from lesion_transfer.datasets.phantom import write_phantom
 from lesion_transfer.datasets.prostatex_ktrans import read_ktrans
+from lesion_transfer.datasets.prostatex_series import choose_series
+from lesion_transfer.imaging.dicom_index import group_series, index_folder
 
 RECIPE = Path(__file__).parents[2] / "phantom" / "prostatex.yaml"
 CHANNELS = ["ktrans", "adc"]
@@ -180,3 +182,23 @@ def test_real_maps_show_every_finding(real_data):
         assert one.slices["ktrans"].distance_mm <= ktrans.grid.spacing_mm[0] / 2
         itk = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(one.slices["ktrans"].file)))
         np.testing.assert_allclose(ktrans.shown, np.clip(itk, 0, 10) * 25.5, atol=1e-3)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("channel", ["t2", "adc"])
+def test_maps_and_images_planned_on_one_centre_share_it_only_on_the_corrected_grid(real_data, channel):
+    """Scanners put pixel N/2 of a matrix at the planned centre: six of eight patients have one for all sequences."""
+    source = real_data / "prostatex"
+    offsets = {}
+    for patient, images in index_folder(source / "PROSTATEx").by_patient().items():
+        instances = choose_series(channel, group_series(images), patient).instances
+        centres = [one.geometry.position_lps_mm_at(one.columns / 2, one.rows / 2) for one in instances]
+        name = patient.replace("prostatex", "ProstateX")
+        ktrans = read_ktrans(source / "ktrans" / name / f"{name}-Ktrans.mhd")
+        n_slices, n_rows, n_columns = ktrans.shown.shape
+        planned = np.array([(n_slices - 1) / 2, n_rows / 2, n_columns / 2])
+        offsets[patient] = np.abs(np.array(ktrans.grid.index_of(np.mean(centres, axis=0))) - planned).max()
+    together = {patient for patient, offset in offsets.items() if offset < 0.01}
+    assert together == {f"prostatex-{n:04d}" for n in (0, 2, 3, 4, 5, 6)}
+    # Half a voxel off in all three axes, as the headers have it, none would be.
+    assert not {patient for patient, offset in offsets.items() if abs(offset - 0.5) < 0.01}

@@ -1,11 +1,17 @@
 """Brain images with either table."""
 
+from collections import Counter
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from lesion_transfer.cohorts.units import indivisible_units
 from lesion_transfer.datasets import brain
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding
+from lesion_transfer.files import file_sha256
+from lesion_transfer.imaging.raster import read_grey
 
 GROUND_TRUTH = """file,label,x,y,keep,patient_group
 yes/Y1.jpg,True,3,2,True,
@@ -143,3 +149,35 @@ def test_real_images(real_data):
     assert len(findings) == 245
     assert len({one.finding_key for one in found}) == 250
     assert all(one.slices["grey"].pixels.max() > 0 for one in findings)
+
+
+@pytest.mark.real
+def test_identical_real_images_are_one_indivisible_unit(real_data):
+    rows = [
+        (one.patient_id, one.group, file_sha256(one.slices["grey"].file))
+        for one in read(real_data / "brain")
+        if isinstance(one, Finding)
+    ]
+    table = pd.DataFrame(rows, columns=["patient_id", "group", "file_sha256"])
+    units = table["patient_id"].map(indivisible_units(table[["patient_id", "group"]]))
+    identical = units.groupby(table["file_sha256"]).agg(["size", "nunique"])
+    assert (identical["size"] > 1).sum() == 22
+    assert (identical["nunique"] == 1).all()
+
+
+@pytest.mark.real
+def test_real_formats_and_modes_are_read_whatever_the_file_is_called(real_data):
+    kinds = Counter()
+    for path in brain.image_files(real_data / "brain"):
+        with Image.open(path) as image:
+            kinds[image.format, image.mode] += 1
+            columns, rows = image.size
+        assert read_grey(path).shape == (rows, columns)  # none of these is turned by its EXIF orientation
+    assert kinds == {
+        ("JPEG", "RGB"): 213,
+        ("JPEG", "L"): 29,
+        ("PNG", "RGB"): 1,
+        ("PNG", "L"): 1,
+        ("PNG", "P"): 1,
+        ("PNG", "RGBA"): 5,
+    }

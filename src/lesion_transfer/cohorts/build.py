@@ -227,7 +227,8 @@ def _info(building: _Building) -> dict[str, Any]:
     options = building.options
     pitch_mm = None if options.crop_mm is None else options.crop_mm / options.patch_pixels
     share = None if options.crop_fraction is None else [part / options.patch_pixels for part in options.crop_fraction]
-    labels = Counter(row["label"] for row in building.rows)
+    label_of = {row["finding_key"]: row["label"] for row in building.rows}
+    labels = Counter(label_of.values())
     return {
         "channels": options.image_channels,
         "patch_pixels": options.patch_pixels,
@@ -236,7 +237,8 @@ def _info(building: _Building) -> dict[str, Any]:
         "pitch_image_share": share,
         "interpolation": "cubic B-spline, Gaussian before it where the pitch is coarser than the source pixel",
         "options": options.model_dump(mode="json"),
-        "n_findings": len(building.rows),
+        "n_images": len(building.rows),
+        "n_findings": len(label_of),
         "n_positive": labels["True"],
         "n_negative": labels["False"],
         "n_unknown": labels[""],

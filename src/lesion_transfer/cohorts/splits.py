@@ -37,6 +37,8 @@ def assign_patients(findings: pd.DataFrame, options: SplitOptions, has_test: boo
     80/10/10 (THESIS 4); without a test subset source_validation_share is used. The folds lie over everything but the
     test subset, whatever its split into train and validation. Every replicate draws all of it anew.
 
+    A data set without a single label is all test: there is nothing to train on.
+
     The assignment depends on the set of findings and the seed, not on the order of rows. Raises SplitError where a
     subset cannot have both classes.
     """
@@ -44,11 +46,19 @@ def assign_patients(findings: pd.DataFrame, options: SplitOptions, has_test: boo
     shares = (options.test_share, options.validation_share) if has_test else (0.0, options.source_validation_share)
     if sum(shares) >= 1:
         raise SplitError(f"test_share and validation_share are {sum(shares)} together and leave nothing to train on.")
+    if (table["target"] == _UNKNOWN).all():
+        return _all_test(table, options.replicates)
     _refuse_hopeless(table, 3 if has_test else 2)
     # Drawn in alphabetical order, handed back in the order of first appearance.
     ordered = table.sort_values("finding_key", kind="stable")
     replicates = [_replicate(ordered, options, shares, seed, number) for number in range(options.replicates)]
     return pd.concat([drawn.loc[table.index] for drawn in replicates], ignore_index=True)
+
+
+def _all_test(table: pd.DataFrame, replicates: int) -> pd.DataFrame:
+    fold = pd.Series(pd.NA, index=table.index, dtype="Int64")
+    columns = table[["finding_key", "patient_id"]].assign(replicate=0, subset="test", fold=fold)
+    return pd.concat([columns.assign(replicate=number) for number in range(replicates)], ignore_index=True)
 
 
 def _one_row_a_finding(findings: pd.DataFrame) -> pd.DataFrame:

@@ -114,7 +114,8 @@ def read_ktrans(file: Path) -> KtransMap:
     """The map in a file; UnreadableFileError.
 
     Its header's Offset is the corner of the first voxel, half a voxel before the centre that the format says: it equals
-    the corner-based WorldMatrix of the dynamic series that the map was computed from, on all 330 training findings.
+    the corner-based WorldMatrix of the dynamic series that the map was computed from, on all 330 training findings; and
+    only so do maps lie where T2 and ADC that were planned on the same centre lie.
     """
     volume = read_metaimage(file)
     if volume.grid is None or volume.voxels.shape[0] != 1:
