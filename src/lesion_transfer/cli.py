@@ -183,6 +183,51 @@ def preset(name: Annotated[str, typer.Argument(metavar="demo|thesis|thesis-faith
 
 
 @app.command(rich_help_panel=TOOLS)
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a model's folder, or a phase of this project")],
+    folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="a cohort or a patch archive")] = None,
+    out: Annotated[Path | None, typer.Option(help="the predictions as a CSV; needed with FOLDER")] = None,
+    dicom: Annotated[Path | None, typer.Option(help="instead of FOLDER: one patient's DICOM files")] = None,
+    position: Annotated[str | None, typer.Option("--position-lps", help="of the lesion, mm: X,Y,Z")] = None,
+    patient: Annotated[str | None, typer.Option(help="the PatientID, where DICOM holds several")] = None,
+    copies: Annotated[int, typer.Option(min=0, help="augmented copies beside the plain prediction")] = 11,
+) -> None:
+    """The probability of a positive finding, of new images: a cohort, a patch archive, or one patient's DICOM."""
+    from lesion_transfer.stages.predict import open_model, predict_folder, predict_position, write_predictions
+
+    if (folder is None) == (dicom is None):
+        raise typer.BadParameter("give either FOLDER, or --dicom with --position-lps")
+    if dicom is None and out is None:
+        raise typer.BadParameter("--out: the CSV to write is missing")
+    opened = open_model(model)
+    if dicom is not None:
+        table = predict_position(opened, dicom, _three_numbers(position), patient, copies)
+        excluded = table.iloc[:0]
+    else:
+        assert folder is not None
+        table, excluded = predict_folder(opened, folder, copies)
+    if out is not None:
+        beside = write_predictions(out, table, excluded)
+        typer.echo(f"{table['finding_key'].nunique()} findings predicted: {out}")
+        if beside is not None:
+            typer.echo(f"{len(excluded)} findings could not be read: {beside}")
+    else:
+        plain, others = table[table["copy"] == 0]["probability"], table[table["copy"] > 0]["probability"]
+        typer.echo(f"probability {plain.iloc[0]:.4f}")
+        if len(others):
+            typer.echo(f"enhanced, mean of {len(others)} augmented copies: {others.mean():.4f}")
+    typer.echo("Not for clinical use.", err=True)
+
+
+def _three_numbers(text: str | None) -> tuple[float, float, float]:
+    try:
+        x, y, z = (float(part) for part in (text or "").replace(",", " ").split())
+    except ValueError:
+        raise typer.BadParameter(f"--position-lps: {text!r} is not X,Y,Z in mm") from None
+    return x, y, z
+
+
+@app.command(rich_help_panel=TOOLS)
 def metrics(
     predictions: Annotated[Path, typer.Argument(metavar="CSV", help="a predictions.csv")],
     threshold: Threshold = 0.5,

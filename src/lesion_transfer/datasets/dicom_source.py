@@ -46,6 +46,10 @@ class DicomSource:
     def _patients(self) -> dict[str, list[InstanceHeader]]:
         return self._index.by_patient()
 
+    def patient_ids(self) -> list[str]:
+        """The PatientIDs of the images, as the headers write them, sorted."""
+        return sorted({images[0].patient_id.strip() for images in self._patients.values()})
+
     def of_patient(self, patient_id: str) -> list[InstanceHeader]:
         """The images of a patient; RefusalError `not_in_source` when there are none."""
         images = self._patients.get(patient_key(patient_id))

@@ -83,6 +83,34 @@ def read_findings(
                 yield refusal.exclusion(row.finding_key, row.patient_id, row.finding_id)
 
 
+def read_position(
+    source: Path, position_lps_mm: Sequence[float], channels: Sequence[str], patient_id: str | None = None
+) -> Finding:
+    """One finding at a position in a patient whose DICOM files lie below `source`, without tables and label.
+
+    patient_id: a PatientID; None where the folder holds one patient. Raises DatasetError where the patient, a channel
+    or a slice at the position is missing.
+    """
+    images = DicomSource(source)
+    if patient_id is None:
+        there = images.patient_ids()
+        if len(there) != 1:
+            raise DatasetError(
+                f"{source} holds images of {len(there)} patients{': ' if there else ''}{', '.join(there[:5])}"
+                f"{', ...' if len(there) > 5 else ''}. Name the folder of one patient, or the PatientID."
+            )
+        patient_id = there[0]
+    row = FindingRow(f"{patient_id}/1/1", patient_id, "1", tuple(position_lps_mm), "", None)
+    reading = _Patient(images, KtransSource(source), DisplayCache(source), channels, "world")
+    try:
+        finding = reading.finding(row, [], [])
+    except RefusalError as refusal:
+        raise DatasetError(f"{source}: {refusal.detail}") from refusal
+    if finding.lacking:
+        raise DatasetError(f"{source}: {' '.join(one.detail for one in finding.lacking.values())}")
+    return finding
+
+
 @dataclass
 class _Patient:
     """The findings of one patient, whose headers are grouped and whose slices are read once."""

@@ -1,0 +1,188 @@
+"""Tool `lesion predict`: a model reads lesions that it has never seen, as it read those that it was trained on."""
+
+import logging
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pydantic
+import torch
+
+from lesion_transfer.cohorts.build import build_cohort
+from lesion_transfer.cohorts.cohort import Cohort, load_cohort
+from lesion_transfer.cohorts.normalise import ZScore
+from lesion_transfer.cohorts.options import CohortOptions
+from lesion_transfer.datasets import patch_archive, prostatex
+from lesion_transfer.datasets.finding import Exclusion, Finding
+from lesion_transfer.evaluation.predictions import COLUMNS
+from lesion_transfer.files import file_sha256, write_csv
+from lesion_transfer.learning.augmentation import required_margin
+from lesion_transfer.learning.checkpoint import load_model
+from lesion_transfer.learning.enhanced import augmented_probabilities
+from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.options import AugmentationOptions
+from lesion_transfer.learning.scoring import predict_probabilities
+from lesion_transfer.learning.streams import torch_generator
+from lesion_transfer.stages.layout import StageError, find_layout
+
+log = logging.getLogger(__name__)
+NEW = "new"
+"""The subset of findings that belong to no split."""
+DISPLAY_MAXIMUM_OF_UNIT_RANGE = 1.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and how it was shown its images: cohort options, normalisation and augmentation of its training."""
+
+    folder: Path
+    network: LesionNetwork
+    options: CohortOptions
+    zscore: ZScore
+    augmentation: AugmentationOptions
+    kind: str
+    seed: int
+
+
+def open_model(name: str) -> Model:
+    """The model in a folder, or of a phase of the project around the current folder; StageError where it has none."""
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = find_layout().model(name)
+    network, info = load_model(folder)
+    try:
+        options = CohortOptions.model_validate(info["cohort_options"])
+        augmentation = AugmentationOptions.model_validate(info["augmentation"])
+        zscore = ZScore.from_dict(info["zscore"])
+        return Model(folder, network, options, zscore, augmentation, str(info["kind"]), int(info["seed"]))
+    except (KeyError, TypeError, ValueError, pydantic.ValidationError) as error:
+        raise StageError(
+            f"{folder / 'model.json'} does not say how the model's images were made ({error}); it predicts new images "
+            "only after its phase has been trained again."
+        ) from error
+
+
+def predict_folder(model: Model, folder: Path, copies: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions of every finding of a cohort or patch archive, and the findings that could not be read.
+
+    A folder with cohort.json, or with float32 images of the size that the model's own cohort stores, is a cohort and
+    is read as it is; anything else with images.npy and findings.csv is a patch archive and is cut out anew, as the
+    model's cohort was. Labels may be absent. copies: augmented copies beside the plain prediction.
+    """
+    if not (folder / "images.npy").is_file():
+        raise StageError(f"{folder} holds no images.npy: name a cohort or a patch archive, or use --dicom.")
+    with tempfile.TemporaryDirectory(prefix="lesion-predict-") as temporary:
+        if _is_cohort(model, folder):
+            log.info("%s is read as a cohort: display values, the lesion in the centre", folder)
+            cohort, excluded = load_cohort(folder, _stored_info(model, folder)), pd.DataFrame()
+        else:
+            log.info("%s is read as a patch archive and cut out as the model's cohort was", folder)
+            findings = patch_archive.read_findings(folder, folder, model.options.channels, model.options.slice_rule)
+            cohort, excluded = _built(model, findings, Path(temporary))
+        return _predict(model, cohort, folder.absolute().name, copies), excluded
+
+
+def predict_position(
+    model: Model, folder: Path, position_lps_mm: Sequence[float], patient_id: str | None = None, copies: int = 0
+) -> pd.DataFrame:
+    """The prediction at one position of one patient, whose DICOM files lie below `folder` in any layout.
+
+    The series are found by their headers and cut out as the model's cohort was. Raises StageError for a model that was
+    not trained on PROSTATEx's sequences, DatasetError where a series, or a slice at the position, is missing.
+    """
+    if model.kind != "prostatex":
+        raise StageError(
+            f"{model.folder} was trained on a data set of kind {model.kind}: --dicom finds PROSTATEx's sequences only. "
+            "Give it a cohort or a patch archive."
+        )
+    finding = prostatex.read_position(folder, position_lps_mm, model.options.channels, patient_id)
+    with tempfile.TemporaryDirectory(prefix="lesion-predict-") as temporary:
+        cohort, excluded = _built(model, [finding], Path(temporary))
+        if len(excluded):
+            raise StageError(" ".join(excluded["detail"]))
+        return _predict(model, cohort, folder.absolute().name, copies)
+
+
+def write_predictions(path: Path, table: pd.DataFrame, excluded: pd.DataFrame) -> Path | None:
+    """Writes the table, and PATH with .excluded.csv beside it where findings could not be read, which is returned."""
+    write_csv(path, table)
+    beside = path.with_suffix(".excluded.csv")
+    beside.unlink(missing_ok=True)
+    if excluded.empty:
+        return None
+    write_csv(beside, excluded)
+    return beside
+
+
+class _Hashes(dict[str, str]):
+    """The SHA-256 of a file, computed when it is asked for."""
+
+    def __missing__(self, file: str) -> str:
+        self[file] = file_sha256(Path(file))
+        return self[file]
+
+
+def _built(model: Model, findings: Iterable[Finding | Exclusion], out: Path) -> tuple[Cohort, pd.DataFrame]:
+    options = model.options.model_copy(update={"max_excluded_share": 1.0})
+    cohort = build_cohort(findings, options, out, _Hashes())
+    return cohort, pd.read_csv(out / "excluded.csv", dtype=str, keep_default_na=False)
+
+
+def _is_cohort(model: Model, folder: Path) -> bool:
+    if (folder / "cohort.json").is_file():
+        return True
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False  # the archive's reader says what is wrong with it
+    side = model.options.patch_pixels + 2 * model.options.margin_pixels
+    if images.dtype != np.float32 or images.ndim != 4 or images.shape[2:] != (side, side):
+        return False
+    # An archive in [0, 1] of this very size is no cohort, whose display values reach up to 255.
+    return float(images.max()) > DISPLAY_MAXIMUM_OF_UNIT_RANGE
+
+
+def _stored_info(model: Model, folder: Path) -> dict[str, Any] | None:
+    if (folder / "cohort.json").is_file():
+        return None
+    options = model.options
+    return {
+        "channels": options.image_channels,
+        "patch_pixels": options.patch_pixels,
+        "margin_pixels": options.margin_pixels,
+    }
+
+
+def _predict(model: Model, cohort: Cohort, name: str, copies: int) -> pd.DataFrame:
+    if cohort.patch_pixels != model.options.patch_pixels:
+        raise StageError(
+            f"{cohort.folder} has patches of {cohort.patch_pixels} pixels, {model.folder} reads "
+            f"{model.options.patch_pixels}; give a cohort of that size, or the patch archive that it was cut from."
+        )
+    margin = required_margin(model.augmentation, cohort.patch_pixels)
+    if copies and margin > cohort.margin_pixels:
+        raise StageError(
+            f"{cohort.folder} stores {cohort.margin_pixels} pixels around each patch, the augmentation of copies needs "
+            f"{margin}; ask for --copies 0."
+        )
+    torch.set_num_threads(1)
+    images = torch.from_numpy(model.zscore.apply(cohort))
+    plain = predict_probabilities(model.network, images, cohort.patch_pixels)
+    generator = torch_generator(model.seed, "enhanced prediction", cohort.name)
+    rows = torch.arange(len(images))
+    augmented = augmented_probabilities(
+        model.network, images, rows, copies, model.augmentation, generator, cohort.patch_pixels
+    )
+    probabilities = np.column_stack([plain, augmented])  # (n, 1 + copies)
+    table = cohort.findings[["finding_key", "patient_id", "finding_id", "label"]].copy()
+    table = table.assign(cohort=name, subset=NEW, fold=pd.array([pd.NA] * len(table), dtype="Int64"), replicate=0)
+    table = table.loc[table.index.repeat(1 + copies)].reset_index(drop=True)
+    table["copy"] = np.tile(np.arange(1 + copies), len(images))
+    table["probability"] = probabilities.ravel()
+    key = ["finding_key", "copy"]
+    table["probability"] = table.groupby(key)["probability"].transform("mean")
+    return table.drop_duplicates(key, ignore_index=True)[list(COLUMNS)]

@@ -1,0 +1,202 @@
+"""`lesion predict`: new images are shown to a model as those that it was trained on."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from lesion_transfer.cli import app
+from lesion_transfer.cohorts.cohort import CohortError
+from lesion_transfer.cohorts.options import CohortOptions
+from lesion_transfer.datasets.finding import DatasetError
+from lesion_transfer.evaluation.predictions import read_predictions
+from lesion_transfer.learning.checkpoint import save_model
+from lesion_transfer.learning.network import build_network
+from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions
+from lesion_transfer.learning.scoring import predict_probabilities
+from lesion_transfer.learning.streams import torch_generator
+from lesion_transfer.stages.layout import StageError
+from lesion_transfer.stages.predict import open_model, predict_folder, predict_position
+
+OPTIONS = CohortOptions(dataset="prostatex", channels=["dwi"], crop_mm=65.0, patch_pixels=65, margin_pixels=10)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def network():
+    return build_network(NetworkOptions(filters=[2, 2, 4], dense=[8, 4, 4]), 1, 0.1, torch_generator(0, "network"))
+
+
+@pytest.fixture
+def model(tmp_path, network):
+    info = {
+        **network.description(),
+        "channels": ["dwi"],
+        "zscore": {"scope": "patient", "channels": ["dwi"], "mean": [], "std": []},
+        "kind": "prostatex",
+        "cohort_options": OPTIONS.model_dump(mode="json"),
+        "augmentation": AugmentationOptions().model_dump(mode="json"),
+        "seed": 1,
+    }
+    save_model(tmp_path / "model", network.state_dict(), info)
+    return tmp_path / "model"
+
+
+def run(*arguments):
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def write_folder(folder, images, **columns):
+    folder.mkdir()
+    np.save(folder / "images.npy", images)
+    n = len(images)
+    table = {"patient_id": [f"P{row}" for row in range(n)], "finding_id": ["1"] * n, **columns}
+    pd.DataFrame(table).to_csv(folder / "findings.csv", index=False)
+    return folder
+
+
+def zscored(images):
+    values = images.astype(np.float64)
+    scaled = (values - values.mean(axis=(1, 2, 3), keepdims=True)) / values.std(axis=(1, 2, 3), keepdims=True)
+    return torch.from_numpy(scaled.astype(np.float32))
+
+
+def test_a_cohort_without_labels_and_cohort_json(tmp_path, model, network):
+    images = np.random.default_rng(0).uniform(0, 255, (3, 1, 85, 85)).astype(np.float32)
+    folder = write_folder(tmp_path / "unseen", images)
+    run("predict", model, folder, "--out", tmp_path / "out.csv", "--copies", 3)
+    table = read_predictions(tmp_path / "out.csv")
+    assert table["copy"].tolist() == [0, 1, 2, 3] * 3
+    assert set(table["label"]) == {None}
+    assert set(table["cohort"]) == {"unseen"}
+    plain = table[table["copy"] == 0]["probability"].to_numpy()
+    assert plain == pytest.approx(predict_probabilities(network, zscored(images), 65), abs=1e-6)
+    assert not (tmp_path / "out.excluded.csv").exists()
+
+
+def test_a_patch_archive_is_cut_out_as_the_models_cohort_was_and_what_cannot_be_is_listed(tmp_path, model, network):
+    """At 1 mm a pixel, the cohort's own pitch, the patch is the archive's centre."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 1, 101, 101)).astype(np.uint8)
+    folder = write_folder(tmp_path / "archive", images, spacing_x=[1.0, 1.0, 1.0], spacing_y=[1.0, 1.0, -1.0])
+    done = run("predict", model, folder, "--out", tmp_path / "out.csv", "--copies", 0)
+    assert "2 findings predicted" in done.stdout
+    table = read_predictions(tmp_path / "out.csv")
+    centre = (zscored(images[:2]))[:, :, 18:83, 18:83]
+    assert table["probability"].to_numpy() == pytest.approx(predict_probabilities(network, centre, 65), abs=1e-4)
+    excluded = pd.read_csv(tmp_path / "out.excluded.csv")
+    assert excluded["reason"].tolist() == ["bad_spacing"]
+
+
+def test_what_does_not_fit_the_model_is_a_sentence(tmp_path, model):
+    opened = open_model(str(model))
+    two = write_folder(tmp_path / "two", np.zeros((2, 2, 85, 85), np.uint8))
+    with pytest.raises(DatasetError, match="has 2 channels and 1 were named"):
+        predict_folder(opened, two)
+    info = {"channels": ["t2"], "patch_pixels": 65, "margin_pixels": 10}
+    other = write_folder(tmp_path / "other", np.ones((2, 1, 85, 85), np.float32))
+    (other / "cohort.json").write_text(json.dumps(info))
+    with pytest.raises(CohortError, match=r"has the channels \['t2'\], the normalisation was made for \['dwi'\]"):
+        predict_folder(opened, other)
+    (other / "cohort.json").write_text(
+        json.dumps(info | {"channels": ["dwi"], "patch_pixels": 33, "margin_pixels": 26})
+    )
+    with pytest.raises(StageError, match="has patches of 33 pixels"):
+        predict_folder(opened, other)
+    (other / "cohort.json").write_text(json.dumps(info | {"channels": ["dwi"], "patch_pixels": 85, "margin_pixels": 0}))
+    with pytest.raises(StageError, match="has patches of 85 pixels"):
+        predict_folder(opened, other)
+    with pytest.raises(StageError, match=r"holds no images\.npy"):
+        predict_folder(opened, tmp_path)
+    described = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps({**described, "kind": "lungx"}))
+    with pytest.raises(StageError, match="of kind lungx: --dicom finds PROSTATEx's sequences only"):
+        predict_position(open_model(str(model)), tmp_path, (0, 0, 0))
+    del described["cohort_options"]
+    (model / "model.json").write_text(json.dumps(described))
+    with pytest.raises(StageError, match="does not say how the model's images were made"):
+        open_model(str(model))
+
+
+@pytest.fixture
+def dicom(tmp_path, write_dicom):
+    """A diffusion series of two patients: 5 slices, 3 mm apart, 96 x 96 pixels of 1 mm, each with its own pattern."""
+    folder = tmp_path / "dicom"
+    for patient in ("P1", "P2"):
+        for place in range(5):
+            write_dicom(
+                folder / patient / f"{place}.dcm",
+                np.random.default_rng(place).integers(0, 4096, (96, 96)).astype(np.uint16),
+                PatientID=patient,
+                SeriesInstanceUID=f"1.2.{patient[1]}",
+                StudyInstanceUID=f"1.{patient[1]}",
+                SeriesDescription="ep2d_diff_tra_DYNDIST",
+                b_value=b"800 ",
+                PixelSpacing=[1.0, 1.0],
+                InstanceNumber=place + 1,
+                ImagePositionPatient=[0.0, 0.0, 3.0 * place],
+            )
+    return folder
+
+
+def test_a_new_patients_dicom_at_a_position(tmp_path, dicom, model, network):
+    done = run("predict", model, "--dicom", dicom / "P1", "--position-lps", "48,48,6.4", "--copies", 2)
+    pixels = np.random.default_rng(2).integers(0, 4096, (96, 96)) * (255 / 4095)  # the slice at 6 mm
+    around = zscored(pixels[None, None])[:, :, 16:81, 16:81]
+    expected = predict_probabilities(network, around, 65)[0]
+    assert float(done.stdout.split()[1]) == pytest.approx(expected, abs=2e-4)
+    assert "mean of 2 augmented copies" in done.stdout
+    run(
+        "predict",
+        model,
+        "--dicom",
+        dicom,
+        "--patient",
+        "p2",
+        "--position-lps",
+        "48 48 6",
+        "--out",
+        tmp_path / "out.csv",
+    )
+    assert read_predictions(tmp_path / "out.csv")["finding_key"].unique().tolist() == ["p2/1/1"]
+
+
+def test_a_position_or_a_patient_that_is_not_there_is_a_sentence(dicom, model):
+    for position, words in (("48,48,40", "from the position, more than half"), ("480,48,6", "falls on column 480.0")):
+        with pytest.raises(DatasetError, match=words):
+            run("predict", model, "--dicom", dicom / "P1", "--position-lps", position)
+    with pytest.raises(DatasetError, match="holds images of 2 patients: P1, P2"):
+        run("predict", model, "--dicom", dicom, "--position-lps", "48,48,6")
+    with pytest.raises(DatasetError, match="No image in the source has the PatientID P9"):
+        run("predict", model, "--dicom", dicom, "--position-lps", "48,48,6", "--patient", "P9")
+    for arguments in (["--position-lps", "48,48"], [], ["--position-lps", "a,b,c"]):
+        assert run("predict", model, "--dicom", dicom / "P1", *arguments).exit_code == 2
+    assert run("predict", model).exit_code == 2
+
+
+@pytest.mark.real
+def test_real_dicom_at_a_published_position(real_data, model):
+    opened = open_model(str(model))
+    folder = real_data / "prostatex" / "PROSTATEx" / "ProstateX-0000"
+    table = predict_position(opened, folder, (25.7457, 31.8707, -38.511), copies=1)
+    assert table["finding_key"].tolist() == ["ProstateX-0000/1/1"] * 2
+    assert table["probability"].between(0, 1).all()
+    with pytest.raises(DatasetError, match="from the position"):
+        predict_position(opened, folder, (25.7457, 31.8707, 138.5))
+
+
+@pytest.mark.real
+def test_a_real_patch_archive_that_the_model_never_saw(real_data, model, tmp_path):
+    table, excluded = predict_folder(open_model(str(model)), real_data / "prostatex" / "patches" / "bval")
+    assert len(table) == 252
+    assert excluded.empty
+    assert table["probability"].nunique() > 200
