@@ -81,22 +81,12 @@ def test_bad_files_are_listed_and_stop_nothing(tmp_path, write_dicom):
     (tmp_path / "out.mhd").write_text(
         "NDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = ../x.raw\n"
     )
-    (tmp_path / "colour.dcm").write_bytes(
-        write_dicom(
-            tmp_path / "c",
-            np.zeros((2, 6), np.uint8),
-            Columns=2,
-            SamplesPerPixel=3,
-            PlanarConfiguration=0,
-            PhotometricInterpretation="RGB",
-        ).read_bytes()
-    )
-    (tmp_path / "c").unlink()
+    write_dicom(tmp_path / "nothing.dcm", Rows=None, Columns=None)
     (tmp_path / "notes.txt").write_text("no image")
     done = convert_tree(tmp_path, None)
     assert (done.n_files, done.n_pictures) == (6, 1)
     assert len(done.failures) == 5
-    for name in ("cut.dcm", "text.dcm", "lies.nii.gz", "out.mhd", "colour.dcm"):
+    for name in ("cut.dcm", "text.dcm", "lies.nii.gz", "out.mhd", "nothing.dcm"):
         assert sum(name in failure for failure in done.failures) == 1
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["good.png"]
 
@@ -114,6 +104,28 @@ def test_what_is_not_its_own_is_never_replaced(tmp_path, write_dicom):
     write_dicom(tmp_path / "scan.dcm", RAMP[::-1])
     assert convert_tree(tmp_path, tmp_path / "out").n_pictures == 1
     assert (tmp_path / "out" / "scan.png").read_bytes() != before
+
+
+def test_colour_stays_colour_and_frames_become_pictures(tmp_path, write_dicom):
+    rgb = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    write_dicom(tmp_path / "photo.dcm", rgb, **tags)
+    frames = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    write_dicom(tmp_path / "cine.dcm", frames, NumberOfFrames=3, Rows=4, Columns=5)
+    done = convert_tree(tmp_path, None)
+    assert (done.n_pictures, done.failures) == (4, ())
+    with Image.open(tmp_path / "photo.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), rgb)
+    np.testing.assert_array_equal(pixels(tmp_path / "cine-001.png"), (frames[1] * 255.0 / 59).astype(np.uint8))
+
+
+def test_no_picture_of_one_run_replaces_another(tmp_path, write_dicom):
+    write_dicom(tmp_path / "a-000.dcm", RAMP)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 2), np.int16), np.eye(4)), tmp_path / "a.nii")
+    done = convert_tree(tmp_path, None)
+    assert done.n_pictures == 1
+    assert "would replace" in done.failures[0]
+    np.testing.assert_array_equal(pixels(tmp_path / "a-000.png"), to_8_bits(RAMP))
 
 
 def test_files_of_one_name_keep_their_own_pictures(tmp_path, write_dicom):

@@ -9,6 +9,7 @@ import SimpleITK
 from PIL import Image
 
 from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.viewing.png import convert_tree
 from lesion_transfer.viewing.positions import Positions
 from lesion_transfer.viewing.sources import NothingToViewError, entries_of
 from lesion_transfer.viewing.view import View
@@ -61,6 +62,9 @@ def test_a_folder_of_everything_is_listed_in_a_fixed_order(tmp_path, write_dicom
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((2, 3, 4))), str(tmp_path / "k.mhd"))
     Image.new("L", (4, 3)).save(tmp_path / "p.png")
     (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "patches").mkdir()
+    np.save(tmp_path / "patches" / "images.npy", np.zeros((1, 1, 4, 4), np.uint8))
+    (tmp_path / "patches" / "findings.csv").write_text("patient_id,finding_id\nA,1\n")
     titles = [entry.title for entry in entries_of(tmp_path, NOWHERE)]
     assert titles == [
         "P1 · 4 t2_tse_tra",
@@ -68,8 +72,30 @@ def test_a_folder_of_everything_is_listed_in_a_fixed_order(tmp_path, write_dicom
         "P2 · 4 t2_tse_tra",
         "a.nii.gz",
         "k.mhd",
+        "patches",
         "p.png",
     ]
+
+
+def test_several_frames_and_colour_are_shown_too(tmp_path, write_dicom):
+    frames = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    write_dicom(tmp_path / "cine.dcm", frames, NumberOfFrames=3, Rows=4, Columns=5, SeriesDescription="cine")
+    rgb = np.full((4, 5, 3), (255, 0, 0), np.uint8)
+    colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    write_dicom(tmp_path / "photo.dcm", rgb, SeriesInstanceUID="1.2.9", SeriesDescription="photo", **colour)
+    shown = {entry.title: read(entry) for entry in entries_of(tmp_path, NOWHERE)}
+    np.testing.assert_array_equal(shown["P1 · 4 cine"].voxels[0], frames)
+    assert View.opened(shown["P1 · 4 photo"]).shown()[0, 0] == 76
+    assert read(entries_of(tmp_path / "cine.dcm", NOWHERE)[0]).voxels.shape == (1, 3, 4, 5)
+
+
+def test_pictures_that_png_made_beside_their_images_are_not_shown_twice(tmp_path, write_dicom):
+    write_dicom(tmp_path / "in" / "a.dcm")
+    Image.new("L", (4, 3)).save(tmp_path / "in" / "photo.png")
+    convert_tree(tmp_path / "in", None)
+    convert_tree(tmp_path / "in", tmp_path / "out")
+    assert [entry.title for entry in entries_of(tmp_path / "in", NOWHERE)] == ["P1 · 4 t2_tse_tra", "photo.png"]
+    assert [entry.title for entry in entries_of(tmp_path / "out", NOWHERE)] == ["a.png"]
 
 
 def test_volumes_are_marked_at_positions_in_the_patient(tmp_path):

@@ -1,14 +1,15 @@
 """Opening DICOM files that anyone may have made: what is allowed is looked up before anything large is read."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import libjpeg
 import numpy as np
 import openjpeg
 from pydicom import Dataset, dcmread, uid
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag
@@ -86,18 +87,23 @@ def check_size(dataset: Dataset, path: Path) -> None:
         raise UnreadableFileError(f"{path}: the header declares {pixels} pixels; 1 to {MAX_PIXELS} are read.")
 
 
-def _check_codestream(dataset: Dataset, path: Path) -> None:
-    """A compressed image says its size once more; what it says there is what the decoder will fill memory with."""
+def check_codestream(dataset: Dataset, path: Path) -> None:
+    """A compressed image says its size once more; what it says there is what the decoder will fill memory with.
+
+    Raises UnreadableFileError when a frame says another size than the header.
+    """
     decoder = _CODESTREAMS.get(dataset.file_meta.TransferSyntaxUID)
     if decoder is None:
         return
-    declared = decoder(get_frame(dataset.PixelData, 0, number_of_frames=1))
-    size = int(declared["rows"]), int(declared["columns"])
-    if size != (int(dataset.Rows), int(dataset.Columns)):
-        raise UnreadableFileError(
-            f"{path}: the compressed image has {size[0]} x {size[1]} pixels, the header says "
-            f"{dataset.Rows} x {dataset.Columns}."
-        )
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    for encoded in generate_frames(dataset.PixelData, number_of_frames=frames):
+        declared = decoder(encoded)
+        size = int(declared["rows"]), int(declared["columns"])
+        if size != (int(dataset.Rows), int(dataset.Columns)):
+            raise UnreadableFileError(
+                f"{path}: the compressed image has {size[0]} x {size[1]} pixels, the header says "
+                f"{dataset.Rows} x {dataset.Columns}."
+            )
 
 
 def read_display_values(path: Path, default_window: Window | None = None) -> np.ndarray:
@@ -110,13 +116,20 @@ def read_grey_image(path: Path, default_window: Window | None = None) -> GreyIma
 
     Raises UnreadableFileError, also for files that are not DICOM.
     """
-    try:
+    with told_as_sentences(path):
         dataset = open_dicom(path)
         check_size(dataset, path)
-        _check_codestream(dataset, path)
+        check_codestream(dataset, path)
+        return grey_image(dataset, default_window)
+
+
+@contextmanager
+def told_as_sentences(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file's pixels in the block becomes an UnreadableFileError that names the file."""
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return grey_image(dataset, default_window)
+            yield
     except NotDicomError as error:
         raise UnreadableFileError(f"{path}: not a DICOM file.") from error
     except UnreadableFileError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lesion_transfer.imaging.dicom_files import read_grey_image
+from lesion_transfer.imaging.dicom_frames import read_frames
 from lesion_transfer.imaging.dicom_index import InstanceHeader, Series
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
@@ -134,7 +134,7 @@ def read_stack(stack: DicomStack, moved: Callable[[int, int], None] = lambda don
     for done, (time, number) in enumerate(np.ndindex(n_times, n_slices)):
         file = stack.images[time][number].file
         try:
-            image = read_grey_image(file)
+            image = read_frames(file)[0].grey
             if image.values.shape != (rows, columns):
                 raise UnreadableFileError(f"{file}: the pixels have another size than the header says.")
         except UnreadableFileError as error:

@@ -77,12 +77,22 @@ def grey_image(dataset: Dataset, default_window: Window | None = None) -> GreyIm
     Without a usable window: `default_window`, else the range that the stored bits can hold. Raises UnreadableFileError
     for colour and for several frames.
     """
-    if dataset.get("PhotometricInterpretation") not in _GREY or dataset.get("SamplesPerPixel", 1) != 1:
+    if not is_grey(dataset):
         colour = dataset.get("PhotometricInterpretation") or "of unknown colour"
         raise UnreadableFileError(f"The image is {colour}, not grey (MONOCHROME1 or MONOCHROME2).")
     stored = dataset.pixel_array
     if stored.ndim != 2:
         raise UnreadableFileError(f"The image has {stored.shape[0]} frames; only single frames are read.")
+    return grey_from_stored(stored, dataset, default_window)
+
+
+def is_grey(dataset: Dataset) -> bool:
+    """Whether the pixels are one grey value each."""
+    return dataset.get("PhotometricInterpretation") in _GREY and dataset.get("SamplesPerPixel", 1) == 1
+
+
+def grey_from_stored(stored: np.ndarray, dataset: Dataset, default_window: Window | None = None) -> GreyImage:
+    """The image of stored values (rows, columns) by the rescale and window of a header; see `grey_image`."""
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     values = apply_modality_lut(stored, dataset).astype(np.float64)
     if dataset.get("VOILUTSequence"):

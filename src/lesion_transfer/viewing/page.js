@@ -144,6 +144,7 @@
     element("series").value = state.number;
     element("time").max = stack().times - 1;
     element("time-label").hidden = stack().times === 1;
+    element("slice-label").hidden = stack().layouts.every((one) => one.n === 1);
     element("axes").replaceChildren(
       ...(stack().layouts.length > 1 ? stack().layouts : []).map(({ axis, name }) => {
         const button = document.createElement("button");
@@ -265,7 +266,7 @@
     const right = (event.clientX - drag.x) / box.width;
     const up = (drag.y - event.clientY) / box.height;
     const [centre, width, kind] = drag.window;
-    const smallest = kind === "LINEAR" ? 1 : Math.max(stack().range, width) * 1e-4;
+    const smallest = kind === "LINEAR" ? 1 : 1e-38;
     const brighter = stack().inverted ? up : -up;
     state.window = [centre + brighter * width, Math.max(width * Math.exp(2 * right), smallest), kind];
     draw();

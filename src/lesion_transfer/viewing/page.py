@@ -120,7 +120,6 @@ def _packed(stack: Stack, axis: int | None) -> tuple[dict[str, Any], str]:
         "bytes": stored.dtype.itemsize,
         "low": low,
         "step": step,
-        "range": (max(stored.max().item(), 1) if stored.size else 1) * step,
         "windows": windows,
         "windowName": stack.window_name,
         "inverted": stack.inverted,

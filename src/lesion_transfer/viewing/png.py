@@ -8,12 +8,10 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image, PngImagePlugin
-from pydicom.tag import Tag
 
 from lesion_transfer.errors import LesionError
 from lesion_transfer.files import replacing
-from lesion_transfer.imaging.dicom_files import NotDicomError, open_dicom, read_grey_image
-from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.imaging.dicom_frames import read_frames
 from lesion_transfer.imaging.metaimage import is_metaimage, read_metaimage
 from lesion_transfer.imaging.nifti import is_nifti, read_nifti
 from lesion_transfer.imaging.volume import Volume, finite_range
@@ -51,9 +49,10 @@ def convert_tree(
 ) -> Conversion:
     """Writes a PNG for each image below `folder`, beside it or in the same place below `out`.
 
-    `SCAN.dcm` becomes `SCAN.png`, a volume `SCAN-000.png`, `SCAN-001.png`, ... (in time `SCAN-t00-000.png`); where two
-    files of a folder would share a name, the picture keeps the whole one (`SCAN.dcm.png`). scale: `window` shows DICOM
-    and NIfTI as the file asks and everything else by its range (`to_8_bits`), `range` all by its range.
+    `SCAN.dcm` becomes `SCAN.png`; a volume, and an image of several frames, `SCAN-000.png`, `SCAN-001.png`, ... (in
+    time `SCAN-t00-000.png`). Where two files of a folder would share a name, the pictures keep the whole one
+    (`SCAN.dcm.png`). scale: `window` shows DICOM and NIfTI as the file asks and everything else by its range
+    (`to_8_bits`), `range` all by its range; colour stays as it is.
 
     One that fails never stops the others. A file that this command did not make is never replaced.
     """
@@ -61,7 +60,7 @@ def convert_tree(
         raise LesionError(f"{folder} is no folder: name the folder whose images become PNG files.")
     files = [file for file in files_below(folder) if _is_image(file)]
     taken = Counter((file.parent, _stem(file).casefold()) for file in files)
-    n_pictures = 0
+    written: set[Path] = set()
     failures: list[str] = []
     for number, file in enumerate(files):
         moved(number, len(files))
@@ -69,14 +68,17 @@ def convert_tree(
         target = (file.parent if out is None else out / file.parent.relative_to(folder)) / name
         try:
             for suffix, pixels in _pictures(file, scale):
-                _write(target.with_name(f"{target.name}{suffix}.png"), pixels)
-                n_pictures += 1
+                picture = target.with_name(f"{target.name}{suffix}.png")
+                if picture in written:
+                    raise LesionError(f"{file}: its picture {picture.name} would replace that of another file.")
+                _write(picture, pixels)
+                written.add(picture)
         except LesionError as error:
             failures.append(str(error))
         except (OSError, MemoryError) as error:
             failures.append(f"{file}: {error or type(error).__name__}")
     moved(len(files), len(files))
-    return Conversion(len(files), n_pictures, tuple(failures))
+    return Conversion(len(files), len(written), tuple(failures))
 
 
 def _is_image(file: Path) -> bool:
@@ -95,26 +97,25 @@ def _stem(file: Path) -> str:
 
 
 def _pictures(file: Path, scale: Scale) -> Iterator[tuple[str, np.ndarray]]:
-    """(what follows the name, (rows, columns) uint8) of each picture of a file."""
+    """(what follows the name, (rows, columns) or (rows, columns, 3) uint8) of each picture of a file."""
     if is_nifti(file) or is_metaimage(file):
         yield from _slices(read_nifti(file) if is_nifti(file) else read_metaimage(file), scale)
         return
-    try:
-        if open_dicom(file, only=[Tag("Rows")]).get("Rows") is None:
-            raise UnreadableFileError(f"{file}: a DICOM file without an image.")
-    except NotDicomError:
-        raise UnreadableFileError(f"{file}: named like a DICOM file, but it is none.") from None
-    image = read_grey_image(file)
-    if scale == "window" and image.has_window:
-        yield "", to_8_bits(image.shown(), 0.0, 255.0)
-    else:
-        pixels = to_8_bits(image.values)
-        yield "", 255 - pixels if image.inverted else pixels
+    frames = read_frames(file)
+    low, high = finite_range(np.array([frame.grey.values for frame in frames]))
+    for number, frame in enumerate(frames):
+        name = f"-{number:0{_digits(len(frames))}d}" if len(frames) > 1 else ""
+        if frame.rgb is not None:
+            yield name, frame.rgb
+        elif scale == "window" and frame.grey.has_window:
+            yield name, to_8_bits(frame.grey.shown(), 0.0, 255.0)
+        else:
+            pixels = to_8_bits(frame.grey.values, low, high)
+            yield name, 255 - pixels if frame.grey.inverted else pixels
 
 
 def _slices(volume: Volume, scale: Scale) -> Iterator[tuple[str, np.ndarray]]:
     times, slices = volume.voxels.shape[:2]
-    digits = max(3, len(str(slices - 1)))
     low, high = finite_range(volume.voxels)
     for time, number in np.ndindex(times, slices):
         pixels = volume.voxels[time, number]
@@ -123,12 +124,16 @@ def _slices(volume: Volume, scale: Scale) -> Iterator[tuple[str, np.ndarray]]:
         else:
             ends = (low, high)
         in_time = f"-t{time:0{max(2, len(str(times - 1)))}d}" if times > 1 else ""
-        name = f"{in_time}-{number:0{digits}d}" if times * slices > 1 else ""
+        name = f"{in_time}-{number:0{_digits(slices)}d}" if times * slices > 1 else ""
         yield name, to_8_bits(pixels, *ends)
 
 
+def _digits(n: int) -> int:
+    return max(3, len(str(n - 1)))
+
+
 def _write(target: Path, pixels: np.ndarray) -> None:
-    if target.exists() and not _is_own(target):
+    if target.exists() and not is_own(target):
         raise LesionError(f"{target} is there already and was not made by {MAKER}, so it is left as it is: use --out.")
     made_by = PngImagePlugin.PngInfo()
     made_by.add_text("Software", MAKER)
@@ -136,7 +141,8 @@ def _write(target: Path, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=made_by)
 
 
-def _is_own(target: Path) -> bool:
+def is_own(target: Path) -> bool:
+    """Whether a file is a PNG that `convert_tree` wrote."""
     try:
         with Image.open(target, formats=["PNG"]) as image:
             return image.info.get("Software") == MAKER

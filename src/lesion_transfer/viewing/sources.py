@@ -4,11 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.datasets.patch_archive import FINDINGS, IMAGES
 from lesion_transfer.errors import LesionError
 from lesion_transfer.imaging.dicom_files import NotDicomError
-from lesion_transfer.imaging.dicom_index import group_series, index_folder, patient_key, read_header
+from lesion_transfer.imaging.dicom_frames import read_frames
+from lesion_transfer.imaging.dicom_index import InstanceHeader, group_series, index_folder, patient_key, read_header
 from lesion_transfer.imaging.dicom_stack import DicomStack, read_stack, stacks_of
 from lesion_transfer.imaging.display import DISPLAY_MAX, Window
 from lesion_transfer.imaging.errors import UnreadableFileError
@@ -18,6 +21,7 @@ from lesion_transfer.imaging.raster import read_grey
 from lesion_transfer.imaging.volume import Volume, finite_range
 from lesion_transfer.imaging.walk import files_below
 from lesion_transfer.viewing.patches import archive_stack, cohort_stack
+from lesion_transfer.viewing.png import is_own
 from lesion_transfer.viewing.positions import Position, Positions
 from lesion_transfer.viewing.stack import Mark, Stack, same_window
 
@@ -48,12 +52,8 @@ def entries_of(path: Path, positions: Positions) -> list[Entry]:
         return [_file_entry(path, path.name, positions)]
     if not path.is_dir():
         raise NothingToViewError(f"{path} does not exist: name a file or a folder.")
-    if (path / "cohort.json").is_file():
-        cohort = load_cohort(path)
-        size = f"{cohort.images.shape[0]} findings, {cohort.images.shape[1]} channels"
-        return [Entry(path.name, size, cohort.images.size, lambda _: cohort_stack(cohort))]
-    if (path / IMAGES).is_file() and (path / FINDINGS).is_file():
-        return [Entry(path.name, "patch archive", 0, lambda _: archive_stack(path))]
+    if _holds_patches(path):
+        return [_patches_entry(path)]
     found = _below(path, positions)
     if not found:
         raise NothingToViewError(
@@ -72,13 +72,34 @@ def chosen(entries: Sequence[Entry], numbers: Sequence[int]) -> list[Entry]:
 
 
 def _below(folder: Path, positions: Positions) -> list[Entry]:
-    stacks = [stack for series in group_series(index_folder(folder).instances) for stack in stacks_of(series)]
+    index = index_folder(folder)
+    stacks = [stack for series in group_series(index.instances) for stack in stacks_of(series)]
     stacks.sort(key=lambda stack: stack.images[0][0].patient_id)  # within a patient by study and number, as they come
     found = [_stack_entry(stack, positions) for stack in stacks]
+    found += [_frames_entry(image) for image in index.instances if image.frames > 1]
+    pictures = []
     for file in files_below(folder):
-        if is_nifti(file) or is_metaimage(file) or file.suffix.lower() in PICTURES:
+        if file.name == IMAGES and _holds_patches(file.parent):
+            found.append(_patches_entry(file.parent))
+        elif is_nifti(file) or is_metaimage(file):
             found.append(_file_entry(file, str(file.relative_to(folder)), positions))
-    return found
+        elif file.suffix.lower() in PICTURES:
+            pictures.append(file)
+    # What `lesion png` put beside its images would show them twice.
+    pictures = [file for file in pictures if not (found and is_own(file))]
+    return found + [_file_entry(file, str(file.relative_to(folder)), positions) for file in pictures]
+
+
+def _holds_patches(folder: Path) -> bool:
+    """Whether a folder is a cohort or a patch archive."""
+    return (folder / IMAGES).is_file() and (folder / FINDINGS).is_file()
+
+
+def _patches_entry(folder: Path) -> Entry:
+    name = folder.absolute().name
+    if not (folder / "cohort.json").is_file():
+        return Entry(name, "patch archive", 0, lambda _: archive_stack(folder))
+    return Entry(name, "cohort", 0, lambda _: cohort_stack(load_cohort(folder)))
 
 
 def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
@@ -97,16 +118,13 @@ def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
     if header is None:
         raise UnreadableFileError(f"{file}: not an image that is read (DICOM, NIfTI, MetaImage, PNG, JPEG).")
     stacks = [stack for series in group_series([header]) for stack in stacks_of(series)]
-    if not stacks:
-        raise UnreadableFileError(f"{file}: the image has {header.frames} frames; single frames are read.")
-    return _stack_entry(stacks[0], positions)
+    return _stack_entry(stacks[0], positions) if stacks else _frames_entry(header)
 
 
 def _stack_entry(stack: DicomStack, positions: Positions) -> Entry:
     times, slices, rows, columns = stack.shape
-    series, first = stack.series, stack.images[0][0]
-    number = "" if series.number is None else f"{series.number} "
-    title = f"{first.patient_id or 'no PatientID'} · {number}{series.description or first.modality}"
+    first = stack.images[0][0]
+    title = _title(first)
     size = f"{slices} slices of {rows} x {columns}" + (f", {times} times" if times > 1 else "")
 
     def read(moved: Moved) -> Stack:
@@ -125,6 +143,25 @@ def _stack_entry(stack: DicomStack, positions: Positions) -> Entry:
         )
 
     return Entry(title, size, times * slices * rows * columns, read)
+
+
+def _title(image: InstanceHeader) -> str:
+    number = "" if image.series_number is None else f"{image.series_number} "
+    return f"{image.patient_id or 'no PatientID'} · {number}{image.series_description or image.modality}"
+
+
+def _frames_entry(image: InstanceHeader) -> Entry:
+    """An image of several frames: slices that say nothing of where they lie."""
+    title = _title(image)
+
+    def read(moved: Moved) -> Stack:
+        frames = [frame.grey for frame in read_frames(image.file)]
+        voxels = np.array([[frame.values for frame in frames]], dtype=np.float32)
+        windows = (tuple(frame.window for frame in frames),)
+        return Stack(title, voxels, windows, inverted=frames[0].inverted, reslice=False)
+
+    size = f"{image.frames} frames of {image.rows} x {image.columns}"
+    return Entry(title, size, image.frames * image.rows * image.columns, read)
 
 
 def _volume_stack(volume: Volume, title: str, positions: Sequence[Position]) -> Stack:

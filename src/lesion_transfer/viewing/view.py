@@ -11,7 +11,6 @@ from typing import Self
 import numpy as np
 
 from lesion_transfer.imaging.display import Window
-from lesion_transfer.imaging.volume import finite_range
 from lesion_transfer.viewing.stack import Axis, Stack
 
 _AUTO_PERCENT = (0.5, 99.5)
@@ -98,9 +97,7 @@ class View:
     def dragged(self, right: float, up: float) -> Self:
         """The window after a drag, in shares of the image: to the right wider (less contrast), up brighter."""
         start = self.current_window
-        low, high = finite_range(self.stack.voxels[self.time])
-        unit = max(high - low, start.width, float(np.finfo(np.float32).tiny))
-        smallest = 1.0 if start.function == "LINEAR" else unit * 1e-4
+        smallest = 1.0 if start.function == "LINEAR" else float(np.finfo(np.float32).tiny)
         brighter = -up if not self.stack.inverted else up
         width = max(start.width * float(np.exp(2 * right)), smallest)
         return replace(self, window=replace(start, centre=start.centre + brighter * start.width, width=width))

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.backend_bases import KeyEvent, MouseEvent
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from lesion_transfer.errors import LesionError
 from lesion_transfer.viewing.screen import BACKGROUND, FAINT, MARK, TEXT, show
@@ -15,6 +16,7 @@ from lesion_transfer.viewing.view import View
 
 logger = logging.getLogger(__name__)
 
+_TOLD_EVERY = 20
 _EDGES = (
     (0.5, 1.0, "center", "bottom"),
     (0.5, 0.0, "center", "top"),
@@ -75,7 +77,13 @@ class Viewer:
         self._help.set_zorder(10)
 
     def _read(self, number: int) -> Stack:
-        return self.entries[number].read(lambda done, total: None)
+        def moved(done: int, total: int) -> None:
+            if done % _TOLD_EVERY == 0:
+                self._note.set_text(f"reading {self.entries[number].title}: {done} of {total} images")
+                self._figure.canvas.draw_idle()
+                self._figure.canvas.flush_events()
+
+        return self.entries[number].read(moved)
 
     def draw(self) -> None:
         """Draws the view as it stands."""
@@ -92,6 +100,7 @@ class Viewer:
         for x, y, name in view.marks() if self.show_marks else ():
             axes.plot(x, y, "o", markersize=22, markerfacecolor="none", markeredgecolor=MARK, markeredgewidth=1.5)
             beside: dict[str, Any] = {"textcoords": "offset points", "xytext": (14, 8), "parse_math": False}
+            beside["path_effects"] = [withStroke(linewidth=3, foreground=BACKGROUND)]
             axes.annotate(name, (x, y), color=MARK, fontsize=9, **beside)
         axes.set_xlim(-0.5, columns - 0.5)
         axes.set_ylim(rows - 0.5, -0.5)

@@ -1,0 +1,88 @@
+"""Colour and several frames, by what pydicom and the header say of each."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import pixel_array
+from pydicom.sequence import Sequence
+from pydicom.uid import JPEGBaseline8Bit
+
+from lesion_transfer.imaging.dicom_frames import read_frames
+from lesion_transfer.imaging.errors import UnreadableFileError
+
+COLOUR = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+
+
+def items(**tags):
+    item = Dataset()
+    item.update(tags)
+    return Sequence([item])
+
+
+def test_each_frame_has_the_rescale_and_window_of_its_groups(tmp_path, make_dicom):
+    frames = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    dataset = make_dicom(frames, NumberOfFrames=3, Rows=4, Columns=5, WindowCenter=1, WindowWidth=2)
+    dataset.SharedFunctionalGroupsSequence = items(
+        PixelValueTransformationSequence=items(RescaleSlope=2, RescaleIntercept=-10)
+    )
+    dataset.PerFrameFunctionalGroupsSequence = Sequence(
+        [items(FrameVOILUTSequence=items(WindowCenter=100 + number, WindowWidth=50))[0] for number in range(3)]
+    )
+    dataset.save_as(tmp_path / "x", enforce_file_format=True)
+    read = read_frames(tmp_path / "x")
+    assert [frame.grey.window.centre for frame in read] == [100, 101, 102]
+    np.testing.assert_array_equal([frame.grey.values for frame in read], frames * 2.0 - 10)
+    assert all(frame.rgb is None for frame in read)
+
+
+def test_colour_has_its_luminance(tmp_path, write_dicom):
+    rgb = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
+    (frame,) = read_frames(write_dicom(tmp_path / "x", rgb, **COLOUR))
+    np.testing.assert_array_equal(frame.rgb, rgb)
+    np.testing.assert_allclose(frame.grey.shown(), [[76.245, 149.685], [29.07, 255]], atol=1e-3)
+
+
+def test_ybr_becomes_rgb_as_pydicom_has_it(tmp_path, make_dicom):
+    dataset = make_dicom(np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8), **COLOUR)
+    dataset.PhotometricInterpretation = "YBR_FULL"
+    dataset.save_as(tmp_path / "x", enforce_file_format=True)
+    np.testing.assert_array_equal(read_frames(tmp_path / "x")[0].rgb, pixel_array(tmp_path / "x"))
+
+
+def test_palette_colour_is_looked_up(tmp_path, make_dicom):
+    dataset = make_dicom(np.array([[0, 1], [2, 1]], np.uint8), PhotometricInterpretation="PALETTE COLOR")
+    for name, values in (("Red", [0, 10, 20]), ("Green", [30, 40, 50]), ("Blue", [60, 70, 80])):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [3, 0, 16])
+        dataset[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+        setattr(dataset, f"{name}PaletteColorLookupTableData", (np.array(values, "<u2") * 257).tobytes())
+    dataset.save_as(tmp_path / "x", enforce_file_format=True)
+    expected = [[[0, 30, 60], [10, 40, 70]], [[20, 50, 80], [10, 40, 70]]]
+    np.testing.assert_array_equal(read_frames(tmp_path / "x")[0].rgb, expected)
+
+
+def test_a_later_frame_that_says_another_size_is_refused_before_it_is_decoded(tmp_path, make_dicom):
+    encoded = []
+    for side in (8, 2000):
+        stream = io.BytesIO()
+        Image.new("L", (side, side)).save(stream, format="JPEG")
+        encoded.append(stream.getvalue())
+    dataset = make_dicom(np.zeros((8, 8), np.uint8), NumberOfFrames=2)
+    dataset.PixelData = encapsulate(encoded)
+    dataset["PixelData"].is_undefined_length = True
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.save_as(tmp_path / "x", enforce_file_format=True)
+    with pytest.raises(UnreadableFileError, match="2000 x 2000"):
+        read_frames(tmp_path / "x")
+
+
+def test_no_dicom_and_no_image_are_sentences(tmp_path, write_dicom):
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(UnreadableFileError, match="not a DICOM file"):
+        read_frames(tmp_path / "text")
+    with pytest.raises(UnreadableFileError, match="declares 0 pixels"):
+        read_frames(write_dicom(tmp_path / "x", Rows=None, Columns=None))
