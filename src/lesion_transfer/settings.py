@@ -12,7 +12,12 @@ from lesion_transfer.backends.options import BackendOptions
 from lesion_transfer.cohorts.options import CohortOptions, SplitOptions
 from lesion_transfer.datasets.options import DatasetOptions
 from lesion_transfer.errors import LesionError
-from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
+from lesion_transfer.learning.options import (
+    AugmentationOptions,
+    CrossValidationOptions,
+    NetworkOptions,
+    TrainingOptions,
+)
 from lesion_transfer.options import Options
 from lesion_transfer.transfer.arms import Step, arm_steps
 from lesion_transfer.transfer.options import BEFORE, TARGET, ArmOptions, LedgerOptions, Overrides
@@ -46,6 +51,7 @@ class PhaseEntry(Options):
     start: str
     decision_maker: str
     frozen: bool
+    cv: CrossValidationOptions | None = None
 
 
 class InheritingPhaseEntry(PhaseEntry, Overrides):
@@ -75,6 +81,7 @@ class Settings(TrainingOptions):
     """CPU threads of a training: part of the settings because other threads give other last bits."""
     device: Literal["cpu", "cuda", "auto"]
     backend: BackendOptions
+    cv: CrossValidationOptions
     target: str
     network: NetworkOptions
     augmentation: AugmentationOptions
@@ -170,6 +177,11 @@ class Settings(TrainingOptions):
         asked = self.arms[arm]
         cohorts = {old: self.target if new == TARGET else new for old, new in asked.cohorts.items()}
         return arm_steps(arm, asked.model_copy(update={"cohorts": cohorts}), self.phases, chain, hyperparameters)
+
+    def cross_validation(self, phase: str) -> CrossValidationOptions:
+        """That of one phase; null in its entry is the top level's."""
+        own = self.transfer[phase].cv if phase != FIRST_PHASE else None
+        return own or self.cv
 
     def dataset_of(self, cohort: str) -> str:
         """The data set that a cohort is cut from."""

@@ -116,10 +116,20 @@ class TrackedRun:
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Finite values only (an undefined AUC of one epoch leaves a gap, infinity would be stored as 1.8e308)."""
+        self.log_history([(step, values)])
+
+    def log_history(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """The metrics of many steps in as few calls as the server takes; as log_metrics otherwise."""
         now = get_current_time_millis()
-        metrics = [Metric(key, float(v), now, step) for key, v in values.items() if math.isfinite(v)]
+        metrics = [Metric(key, float(v), now, n) for n, values in rows for key, v in values.items() if math.isfinite(v)]
         for start in range(0, len(metrics), METRICS_A_BATCH):
             self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_A_BATCH])
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Parameters, nested ones as dotted keys, each in its one spelling."""
+        listed = [Param(key, canonical(value)) for key, value in flatten(params).items()]
+        for start in range(0, len(listed), 100):
+            self.client.log_batch(self.run_id, params=listed[start : start + 100])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Sets tags, in one call."""
@@ -148,6 +158,32 @@ class TrackedRun:
         )
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
+    @contextmanager
+    def child(
+        self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], seconds: float = 0.0
+    ) -> Iterator["TrackedRun"]:
+        """A run under this one, of a member of its population that was trained for `seconds` and is logged now.
+
+        So it is open for the block alone: a worker that is killed leaves no run behind. FAILED where the block raises.
+        """
+        joined = {
+            "mlflow.runName": name,
+            "mlflow.parentRunId": self.run_id,
+            "lesion.pipeline": pipeline_id(),
+            "lesion.member": name,
+            **tags,
+        }
+        begun = get_current_time_millis() - round(1000 * seconds)
+        run_id = self.client.create_run(self.experiment_id, start_time=begun, run_name=name, tags=joined).info.run_id
+        child = TrackedRun(self.client, run_id, self.experiment_id)
+        status = RunStatus.FAILED
+        try:
+            child.log_params(params)
+            yield child
+            status = RunStatus.FINISHED
+        finally:
+            self.client.set_terminated(run_id, RunStatus.to_string(status))
+
     def find_model(self, model_sha256: str) -> str | None:
         """The latest finished run of this experiment that made the model with this hash, or None."""
         query = f"tags.`{MODEL_TAG}` = '{model_sha256}' and attributes.status = 'FINISHED'"
@@ -171,15 +207,13 @@ def tracked_run(
         **({"mlflow.parentRunId": parent} if (parent := _parent(client)) else {}),
         **tags,
     }
-    run = client.create_run(experiment_id, run_name=name, tags=joined)
-    run_id = run.info.run_id
-    listed = [Param(key, canonical(value)) for key, value in flatten(params).items()]
-    for start in range(0, len(listed), 100):
-        client.log_batch(run_id, params=listed[start : start + 100])
+    run_id = client.create_run(experiment_id, run_name=name, tags=joined).info.run_id
+    run = TrackedRun(client, run_id, experiment_id)
+    run.log_params(params)
     status = RunStatus.FAILED
     try:
         with _terminable():
-            yield TrackedRun(client, run_id, experiment_id)
+            yield run
         status = RunStatus.FINISHED
     except KeyboardInterrupt:
         status = RunStatus.KILLED
@@ -236,9 +270,10 @@ class ListedRun:
 
 
 def list_runs(names: Sequence[str] = ()) -> list[ListedRun]:
-    """The runs of the experiment, newest first; only those called as in `names`, if any are given."""
+    """The runs of the experiment, newest first, without their members; only those called as in `names`, if given."""
     client, experiment_id = open_store()
-    found = client.search_runs([experiment_id], order_by=["start_time DESC"], max_results=1000)
+    stages = "tags.`dvc.stage` LIKE '%'"
+    found = client.search_runs([experiment_id], stages, order_by=["start_time DESC"], max_results=1000)
     return [
         ListedRun(
             run.info.run_id,

@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from lesion_transfer.cohorts.options import SplitOptions
-from lesion_transfer.cohorts.splits import SplitError, assign_patients, find_leaks
+from lesion_transfer.cohorts.splits import SplitError, assign_patients, find_leaks, inner_folds
 from lesion_transfer.cohorts.units import indivisible_units
 from lesion_transfer.datasets.finding import KeyCounter
 
@@ -252,3 +252,23 @@ def test_a_data_set_without_labels_is_all_test():
     assert drawn["fold"].isna().all()
     for _, rows in drawn.groupby("replicate"):
         assert list(rows["finding_key"]) == list(findings["finding_key"])
+
+
+@settings(deadline=None, max_examples=15, phases=WITHOUT_SHRINKING)
+@given(rows=tables, n_folds=st.integers(2, 4), seed=st.integers(0, 50))
+def test_inner_folds_part_nothing_that_is_joined_and_have_both_classes(rows, n_folds, seed):
+    folds = inner_folds(rows, rows, n_folds, seed, "phase")
+    assert set(folds) == set(range(n_folds))
+    for name in ("patient_id", "group", "image_sha256"):
+        filled = rows.assign(fold=folds)[rows[name] != ""]
+        assert (filled.groupby(name)["fold"].nunique() == 1).all()
+    for fold in range(n_folds):
+        assert {True, False} <= set(rows.loc[folds == fold, "label"])
+    assert (folds == inner_folds(rows, rows, n_folds, seed, "phase")).all()
+
+
+def test_inner_folds_of_too_few_positive_patients_are_refused():
+    rows = pd.DataFrame({"patient_id": list("abcdef"), "label": [True, True, False, False, False, False]})
+    assert set(inner_folds(rows, rows, 2, 0)) == {0, 1}
+    with pytest.raises(SplitError, match=r"cannot make 3 folds with both classes in each; ask for fewer \(cv.folds\)"):
+        inner_folds(rows, rows, 3, 0)

@@ -69,6 +69,12 @@ def test_the_committed_settings_are_valid_and_have_the_seven_phases():
         ({"split__test_share": 0.0}, "split.test_share"),
         ({"evaluation__after": "ds3_full"}, "evaluation.after"),
         ({"loss": "hinge"}, "loss"),
+        ({"cv__lrs": [1e-3, 1e-3]}, "cv"),
+        ({"cv__lrs": [0.0]}, "cv.lrs.0"),
+        ({"cv__folds": 1}, "cv.folds"),
+        ({"transfer__ds2_frozen__cv": {"folds": 5}}, "transfer.ds2_frozen.cv.lrs"),
+        ({"backend__kind": "slurm"}, "backend.kind"),
+        ({"backend__workers": 0}, "backend.workers"),
     ],
 )
 def test_a_fault_is_a_sentence_that_names_its_key(values, key):
@@ -117,6 +123,14 @@ def test_null_inherits_and_a_value_of_its_own_wins(key, phase):
         settings = settings_from(changed(**{f"transfer__{phase}__{key}": other[key]}))
         assert getattr(settings.hyperparameters(phase), key) == other[key]
         assert getattr(settings.hyperparameters("ds1_full"), key) == getattr(base, key)
+
+
+def test_the_cross_validation_of_a_phase_is_its_own_or_that_of_the_top_level():
+    own = {"folds": 3, "lrs": [1e-3, 1e-4]}
+    settings = settings_from(changed(cv={"folds": 4, "lrs": [0.1]}, transfer__ds2_full__cv=own))
+    assert settings.cross_validation("ds2_full").model_dump() == own
+    for phase in ("ds1_full", "ds2_frozen"):
+        assert settings.cross_validation(phase).model_dump() == {"folds": 4, "lrs": [0.1]}
 
 
 def test_a_fourth_body_part_is_two_more_entries():

@@ -129,6 +129,5 @@ def test_training_stages_declare_every_setting_that_a_phase_inherits():
 
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
     for declared in (stages["train"]["params"], stages["transfer"]["do"]["params"]):
-        assert set(HYPERPARAMETERS) | {"seed", "threads", "device", "network", "augmentation", "target"} <= set(
-            declared
-        )
+        others = {"seed", "threads", "device", "network", "augmentation", "target", "cv", "split.replicates"}
+        assert set(HYPERPARAMETERS) | others <= set(declared)

@@ -15,7 +15,12 @@ class BackendError(LesionError):
 
 
 class Backend(Protocol):
-    """Runs a function over tasks. Use it in a `with` block: afterwards nothing that it started is left running."""
+    """Runs a function over tasks. Use it in a `with` block: afterwards nothing that it started is left running.
+
+    in_process: whether tasks run in the caller's own process, so that they may call back into it.
+    """
+
+    in_process: bool
 
     def run(
         self,
@@ -40,6 +45,8 @@ class Backend(Protocol):
 
 class InProcess:
     """One task after the other, here."""
+
+    in_process = True
 
     def run(
         self,

@@ -27,6 +27,8 @@ class RayBackend:
     process needs (threads, determinism).
     """
 
+    in_process = False
+
     def __init__(
         self,
         address: str | None = None,

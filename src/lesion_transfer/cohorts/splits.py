@@ -13,7 +13,7 @@ from lesion_transfer.cohorts.units import find_leaks, indivisible_units
 from lesion_transfer.errors import LesionError
 from lesion_transfer.randomness import stream_seed
 
-__all__ = ["SplitError", "assign_outer_folds", "assign_patients", "find_leaks"]
+__all__ = ["SplitError", "assign_outer_folds", "assign_patients", "find_leaks", "inner_folds"]
 
 SUBSETS = ("train", "validation", "test")
 ATTEMPTS = 50
@@ -61,13 +61,36 @@ def _all_test(table: pd.DataFrame, replicates: int) -> pd.DataFrame:
     return pd.concat([columns.assign(replicate=number) for number in range(replicates)], ignore_index=True)
 
 
+def inner_folds(rows: pd.DataFrame, joined: pd.DataFrame, n_folds: int, seed: int, *stream: str) -> np.ndarray:
+    """(n,) int64, the fold 0 .. n_folds - 1 of each row: of a cross-validation inside a phase's training rows.
+
+    rows: patient_id, label (True, False, None). joined: what joins their patients, as of `units.indivisible_units`;
+    those stay together. Stratified by label; each fold has both classes. seed, stream: of the draw.
+    Raises SplitError where that cannot be.
+    """
+    table = rows.reset_index(drop=True)
+    table = table.assign(target=_targets(table), unit=table["patient_id"].map(indivisible_units(joined)))
+    if min(table.loc[table["target"] == target, "unit"].nunique() for target in (0, 1)) >= n_folds:
+        folds = _outer_folds(table, n_folds, seed, stream)
+        if all(_both_classes(table[folds == number]) for number in range(n_folds)):
+            return folds.astype(np.int64)
+    raise SplitError(
+        f"{_counts(table)} cannot make {n_folds} folds with both classes in each; ask for fewer (cv.folds), or set "
+        "cv.lrs to an empty list."
+    )
+
+
+def _targets(rows: pd.DataFrame) -> pd.Series:
+    """0, 1 or 2 for an unknown label."""
+    return rows["label"].map(lambda label: _UNKNOWN if pd.isna(label) else int(bool(label))).astype(np.int64)
+
+
 def _one_row_a_finding(findings: pd.DataFrame) -> pd.DataFrame:
     """finding_key, patient_id, target (0, 1, 2 unknown) and unit, in order of first appearance; index 0.. ."""
     rows = findings.reset_index(drop=True)
     if rows.empty:
         raise SplitError("There is no finding to split; look at excluded.csv of the data set's cohorts.")
-    targets = rows["label"].map(lambda label: _UNKNOWN if pd.isna(label) else int(bool(label))).astype(np.int64)
-    rows = rows.assign(target=targets, unit=rows["patient_id"].map(indivisible_units(rows)))
+    rows = rows.assign(target=_targets(rows), unit=rows["patient_id"].map(indivisible_units(rows)))
     by_key = rows.groupby("finding_key", sort=False)
     known = rows[rows["target"] != _UNKNOWN].groupby("finding_key")["target"]
     for name, counts in (("patient_id", by_key["patient_id"].nunique()), ("label", known.nunique())):

@@ -85,3 +85,17 @@ class TrainingOptions(Options):
     """plain: one score a lesion; augmented_balanced: the thesis's way."""
     precision: Literal["float32", "compensated", "float64"]
     """Of the weights' updates: compensated keeps float64 masters of float32 weights."""
+
+
+class CrossValidationOptions(Options):
+    """By which cross-validation inside its training rows a phase finds its learning rate."""
+
+    folds: Annotated[int, Field(ge=2)]
+    lrs: list[Annotated[float, Field(gt=0)]]
+    """The rates tried; empty: no cross-validation, the phase's own `lr` is used."""
+
+    @model_validator(mode="after")
+    def _rates_differ(self) -> Self:
+        if len(set(self.lrs)) != len(self.lrs):
+            raise ValueError("lrs has a learning rate twice")
+        return self

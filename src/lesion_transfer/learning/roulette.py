@@ -1,20 +1,28 @@
-"""The model roulette: of many random initialisations the one that ranks the validation rows best is the start."""
+"""The model roulette: of many random initialisations the one that ranks the validation rows best is the start.
+
+A population whose members are trained for no epoch.
+"""
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from lesion_transfer.backends.backend import Backend, InProcess
 from lesion_transfer.learning.augmentation import centre_crop
 from lesion_transfer.learning.balance import labelled
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.losses import LossFunction, loss_function
-from lesion_transfer.learning.network import build_network, place
+from lesion_transfer.learning.network import LesionNetwork, build_network, place
 from lesion_transfer.learning.options import NetworkOptions
 from lesion_transfer.learning.scoring import ScoredRows, score
+from lesion_transfer.learning.state import state_copy
 from lesion_transfer.learning.streams import torch_generator
-from lesion_transfer.learning.training import state_copy
+
+MEMBERS_A_TASK = 10
+"""Members that a worker scores in one go: scoring one takes no longer than sending it."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,22 @@ class RouletteResult:
     best_state: dict[str, Tensor]
     best_member: int
     table: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """How any member is drawn."""
+
+    options: NetworkOptions
+    in_channels: int
+    dropout: float
+    patch_pixels: int
+    seed: int
+    name: str
+
+    def network(self, member: int) -> LesionNetwork:
+        generator = torch_generator(self.seed, self.name, "member", str(member))
+        return build_network(self.options, self.in_channels, self.dropout, generator, self.patch_pixels)
 
 
 def roulette(
@@ -38,6 +62,7 @@ def roulette(
     patch_pixels: int = 65,
     device: str | torch.device = "cpu",
     loss: LossFunction | None = None,
+    backend: Backend | None = None,
 ) -> RouletteResult:
     """Scores n untrained networks on the labelled validation rows, plain (thesis 5.2.3: 200); the best AUC wins.
 
@@ -45,18 +70,25 @@ def roulette(
     dropout is off. Member k's weights depend on seed, name and k alone: a longer roulette begins with the shorter one.
     """
     rows = labelled(data.labels, data.validation_rows)
-    scored = ScoredRows(centre_crop(data.images[rows], patch_pixels).to(device), data.labels[rows])
-    best_state: dict[str, Tensor] = {}
-    best_member, best_auc = -1, -math.inf
-    table: list[dict[str, float]] = []
-    for member in range(n):
-        generator = torch_generator(seed, name, "member", str(member))
-        network = build_network(options, in_channels, dropout, generator, patch_pixels)
+    scored = ScoredRows(centre_crop(data.images[rows], patch_pixels), data.labels[rows])
+    draw = _Draw(options, in_channels, dropout, patch_pixels, seed, name)
+    tasks = [range(start, min(start + MEMBERS_A_TASK, n)) for start in range(0, n, MEMBERS_A_TASK)]
+    function = partial(_score_members, draw, scored, loss or loss_function("cross_entropy"), device)
+    table = [row for part in (backend or InProcess()).run(function, tasks) for row in part]
+    aucs = [-math.inf if math.isnan(row["validation_auc"]) else row["validation_auc"] for row in table]
+    best_member = aucs.index(max(aucs))
+    return RouletteResult(state_copy(draw.network(best_member)), best_member, table)
+
+
+def _score_members(
+    draw: _Draw, scored: ScoredRows, loss: LossFunction, device: str | torch.device, members: range
+) -> list[dict[str, float]]:
+    """A row a member."""
+    scored = ScoredRows(scored.inputs.to(device), scored.labels)
+    table = []
+    for member in members:
+        network = draw.network(member)
         place(network, device)
-        scores = score(network, scored, loss or loss_function("cross_entropy"))
+        scores = score(network, scored, loss)
         table.append({"member": member, **{f"validation_{metric}": value for metric, value in scores.items()}})
-        auc = scores["auc"]
-        if best_member < 0 or auc > best_auc:
-            best_member, best_state = member, state_copy(network)
-            best_auc = -math.inf if math.isnan(auc) else auc
-    return RouletteResult(best_state, best_member, table)
+    return table

@@ -70,8 +70,10 @@ class Layout:
     def models(self) -> Path:
         return self.root / "models"
 
-    def model(self, phase: str) -> Path:
-        return self.models / phase
+    def model(self, phase: str, replicate: int = 0) -> Path:
+        """A phase's folder; replicates beyond the first lie in it, in members/rNNN."""
+        folder = self.models / phase
+        return folder if replicate == 0 else folder / "members" / f"r{replicate:03d}"
 
     @property
     def arms(self) -> Path:

@@ -1,20 +1,23 @@
 """What MLflow gets of a phase: parameters, an epoch's scores in one call, figures, model, data sets, tags."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lesion_transfer.learning.grid import GridPoint
 from lesion_transfer.learning.metrics import METRICS
 from lesion_transfer.learning.options import TrainingOptions
+from lesion_transfer.learning.population import Trained
 from lesion_transfer.learning.training import TrainingResult
 from lesion_transfer.reporting.curves import metric_figure
 from lesion_transfer.reporting.gradients import gradient_evolution_figure, gradient_flow_figure
 from lesion_transfer.reporting.pictures import to_png_bytes
 from lesion_transfer.settings import Settings
+from lesion_transfer.stages.phase_start import Start
 from lesion_transfer.stages.training_data import LoadedCohort
 from lesion_transfer.tracking import MODEL_TAG, TrackedRun
 from lesion_transfer.transfer.plan import Phase
@@ -25,8 +28,15 @@ GRADIENT_FIGURES = 5
 
 def phase_params(settings: Settings, phase: Phase, options: TrainingOptions) -> dict[str, Any]:
     """The settings that make this phase what it is, spelled as in params.yaml."""
+    hyperparameters = options.model_dump(mode="json")
+    cv = settings.cross_validation(phase.name)
+    if cv.lrs:
+        # mirror_rates has it, once it is known
+        del hyperparameters["lr"]
     return {
-        **options.model_dump(mode="json"),
+        **hyperparameters,
+        "cv": cv.model_dump(mode="json"),
+        "replicates": settings.split.replicates,
         "phase": phase.name,
         "cohort": phase.cohort,
         "start": phase.start or "roulette",
@@ -45,11 +55,51 @@ def phase_params(settings: Settings, phase: Phase, options: TrainingOptions) -> 
 
 def mirror_epoch(run: TrackedRun, row: Mapping[str, float], epochs_before: int) -> None:
     """One epoch of history.csv in one call; global_epoch counts over the phases that this one descends from."""
+    run.log_history([_epoch(row, epochs_before)])
+
+
+def _epoch(row: Mapping[str, float], epochs_before: int) -> tuple[int, dict[str, float]]:
     epoch = int(row["epoch"])
     values = {key: value for key, value in row.items() if key != "epoch"}
     # Parameters sort as text in the UI, metrics as numbers.
-    values |= {"global_epoch": epochs_before + epoch, "log10_lr": math.log10(row["lr"])}
-    run.log_metrics(values, step=epoch)
+    return epoch, values | {"global_epoch": epochs_before + epoch, "log10_lr": math.log10(row["lr"])}
+
+
+def mirror_rates(run: TrackedRun, chosen: float, summary: Sequence[Mapping[str, Any]]) -> None:
+    """The learning rate that a grid found, and the mean AUC of each rate in the order of the rates."""
+    run.log_params({"lr": chosen})
+    for step, row in enumerate(summary):
+        values = {"cv_log10_lr": math.log10(row["lr"]), "cv_mean_auc": row["mean_auc"], "cv_sd_auc": row["sd_auc"]}
+        run.log_metrics({key: value for key, value in values.items() if value is not None}, step=step)
+
+
+def mirror_grid_member(run: TrackedRun, start: Start, point: GridPoint, trained: Trained) -> None:
+    """One training of a phase's grid, as a child of the phase's run."""
+    name = f"cv lr {point.lr:g} fold {point.fold}" + (f" r{start.replicate:03d}" if start.replicate else "")
+    _mirror_member(run, start, name, point.member.options, trained, {"cv_fold": point.fold}, {})
+
+
+def mirror_replicate(run: TrackedRun, start: Start, trained: Trained, summary: Mapping[str, Any]) -> None:
+    """A replicate beyond the first, as a child of the phase's run."""
+    tags = {MODEL_TAG: str(summary["model_sha256"])}
+    _mirror_member(run, start, f"r{start.replicate:03d}", start.options, trained, {}, tags)
+
+
+def _mirror_member(
+    run: TrackedRun,
+    start: Start,
+    name: str,
+    options: TrainingOptions,
+    trained: Trained,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+) -> None:
+    known = {**options.model_dump(mode="json"), "phase": start.phase.name, "replicate": start.replicate, **params}
+    with run.child(f"{start.phase.name} {name}", params=known, tags=tags, seconds=trained.seconds) as child:
+        child.log_history([_epoch(row, start.epochs_before) for row in trained.result.history])
+        best = {key: value for key, value in trained.result.best_metrics.items() if key.startswith("validation_")}
+        child.log_metrics({f"best_{key}": value for key, value in best.items()})
+        child.log_metrics({"best_epoch": trained.result.best_epoch})
 
 
 def mirror_phase(

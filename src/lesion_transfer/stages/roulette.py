@@ -1,62 +1,116 @@
 """Stage `roulette`: of n random initialisations the one that ranks the target's validation rows best."""
 
-import pandas as pd
+from typing import Any
 
+import pandas as pd
+import torch
+
+from lesion_transfer.backends.backend import Backend
 from lesion_transfer.files import write_csv, write_json
 from lesion_transfer.learning.checkpoint import load_model, save_model
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.roulette import RouletteResult
 from lesion_transfer.learning.roulette import roulette as spin
-from lesion_transfer.stages.compute import prepare_compute
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.compute import make_backend, prepare_compute
 from lesion_transfer.stages.layout import Layout, require
-from lesion_transfer.stages.training_data import load_training_data
-from lesion_transfer.tracking import MODEL_TAG, tracked_run
+from lesion_transfer.stages.progress import progress_bar
+from lesion_transfer.stages.replicates import replicate_seed
+from lesion_transfer.stages.training_data import LoadedCohort, load_training_data
+from lesion_transfer.tracking import MODEL_TAG, TrackedRun, tracked_run
 
 
 def roulette(layout: Layout) -> None:
-    """Writes models/roulette (the winner, and history.csv with a row a member) and reports/roulette.json."""
+    """Writes models/roulette (the winner, and history.csv with a row a member) and reports/roulette.json.
+
+    Every replicate of the split has a roulette of its own, on its own validation rows.
+    """
     settings = layout.settings()
     device = prepare_compute(settings)
-    loaded = load_training_data(layout, settings, settings.target)
-    channels, patch_pixels = len(loaded.cohort.channels), loaded.cohort.patch_pixels
-    params = {"seed": settings.seed, "target": settings.target, "roulette.n": settings.roulette.n} | {
-        f"network.{key}": value for key, value in settings.network.model_dump().items()
+    params = {
+        "seed": settings.seed,
+        "target": settings.target,
+        "replicates": settings.split.replicates,
+        "roulette": settings.roulette.model_dump(),
+        "network": settings.network.model_dump(),
     }
-    with tracked_run("roulette", stage="roulette", params=params, tags={}) as run:
-        result = spin(
-            settings.network,
-            loaded.data,
-            settings.roulette.n,
-            settings.seed,
-            channels,
-            dropout=settings.dropout,
-            patch_pixels=patch_pixels,
-            device=device,
-            loss=loss_function(settings.loss),
-        )
-        folder = layout.model("roulette")
-        network = LesionNetwork(settings.network, channels, settings.dropout, patch_pixels)
-        info = {**network.description(), "phase": "roulette", "best_member": result.best_member}
-        sha256 = save_model(folder, result.best_state, info)
-        table = pd.DataFrame(result.table)
-        write_csv(folder / "history.csv", table)
-        best = result.table[result.best_member]
-        metrics = {key: value for key, value in best.items() if key != "member"}
-        write_json(
-            layout.metrics("roulette"),
-            {
-                "best_member": result.best_member,
-                "n": settings.roulette.n,
-                "validation": metrics,
-                "model_sha256": sha256,
-            },
-        )
-        run.log_metrics({"best_member": result.best_member, **metrics})
-        run.log_folder(folder, "model")
-        run.set_tags({MODEL_TAG: sha256})
+    with (
+        tracked_run("roulette", stage="roulette", params=params, tags={}) as run,
+        make_backend(settings, device) as backend,
+        progress_bar("roulette", settings.split.replicates) as move,
+    ):
+        summaries = []
+        for replicate in range(settings.split.replicates):
+            loaded = load_training_data(layout, settings, settings.target, replicate)
+            result = _spin(settings, loaded, replicate, device, backend)
+            summaries.append(_write(layout, settings, loaded, replicate, result))
+            _mirror(layout, run, replicate, result, summaries[-1])
+            move(replicate + 1)
+        report = dict(summaries[0])
+        if len(summaries) > 1:
+            report["replicates"] = [{"replicate": number, **own} for number, own in enumerate(summaries)]
+        write_json(layout.metrics("roulette"), report)
 
 
-def load_winner(layout: Layout) -> tuple[LesionNetwork, str]:
+def load_winner(layout: Layout, replicate: int = 0) -> tuple[LesionNetwork, str]:
     """The roulette's winner and its hash."""
-    network, info = load_model(require(layout.model("roulette"), "lesion roulette"))
+    network, info = load_model(require(layout.model("roulette", replicate), "lesion roulette"))
     return network, str(info["model_sha256"])
+
+
+def _spin(
+    settings: Settings, loaded: LoadedCohort, replicate: int, device: torch.device, backend: Backend
+) -> RouletteResult:
+    return spin(
+        settings.network,
+        loaded.data,
+        settings.roulette.n,
+        replicate_seed(settings.seed, replicate),
+        len(loaded.cohort.channels),
+        dropout=settings.dropout,
+        patch_pixels=loaded.cohort.patch_pixels,
+        device=device,
+        loss=loss_function(settings.loss),
+        backend=backend,
+    )
+
+
+def _write(
+    layout: Layout, settings: Settings, loaded: LoadedCohort, replicate: int, result: RouletteResult
+) -> dict[str, Any]:
+    """One replicate's folder; returns its DVC metrics."""
+    folder = layout.model("roulette", replicate)
+    channels, patch_pixels = len(loaded.cohort.channels), loaded.cohort.patch_pixels
+    network = LesionNetwork(settings.network, channels, settings.dropout, patch_pixels)
+    info = {**network.description(), "phase": "roulette", "best_member": result.best_member}
+    sha256 = save_model(folder, result.best_state, info)
+    write_csv(folder / "history.csv", pd.DataFrame(result.table))
+    return {
+        "best_member": result.best_member,
+        "n": settings.roulette.n,
+        "validation": _scores(result.table[result.best_member]),
+        "model_sha256": sha256,
+    }
+
+
+def _mirror(layout: Layout, run: TrackedRun, replicate: int, result: RouletteResult, summary: dict[str, Any]) -> None:
+    """The first replicate is the stage's own run with its members as children, so is each other replicate's winner."""
+    best = {"best_member": result.best_member, **summary["validation"]}
+    model = {MODEL_TAG: str(summary["model_sha256"])}
+    if replicate:
+        name = f"roulette r{replicate:03d}"
+        with run.child(name, params={"phase": "roulette", "replicate": replicate}, tags=model) as child:
+            child.log_metrics(best)
+        return
+    run.log_metrics(best)
+    run.log_folder(layout.model("roulette"), "model")
+    run.set_tags(model)
+    for row in result.table:
+        member = int(row["member"])
+        with run.child(f"roulette {member:03d}", params={"phase": "roulette", "member": member}, tags={}) as child:
+            child.log_metrics(_scores(row))
+
+
+def _scores(row: dict[str, float]) -> dict[str, float]:
+    return {key: value for key, value in row.items() if key != "member"}

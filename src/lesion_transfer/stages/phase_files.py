@@ -1,0 +1,86 @@
+"""What a phase leaves on disk: the model, its history, predictions and gradients, a folder a replicate."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lesion_transfer.files import replacing, write_csv, write_json
+from lesion_transfer.learning.checkpoint import save_model
+from lesion_transfer.learning.gradients import STATISTICS, GradientFlow
+from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.training import TrainingResult
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.phase_start import Start
+from lesion_transfer.stages.predictions import enhanced_predictions, predictions
+from lesion_transfer.transfer.freezing import assert_frozen, extractor_sha256
+
+
+def write_phase(folder: Path, settings: Settings, start: Start, result: TrainingResult) -> dict[str, Any]:
+    """Writes one replicate's folder and returns its DVC metrics.
+
+    Raises FrozenError where the phase is frozen and its extractor is not what it was.
+    """
+    before, phase, loaded = start.network.state_dict(), start.phase, start.loaded
+    if phase.frozen:
+        assert_frozen(before, result.best_state, phase.name)
+    network = trained_network(start, result)
+    info = {
+        **network.description(),
+        "phase": phase.name,
+        "replicate": start.replicate,
+        "cohort": phase.cohort,
+        "channels": loaded.cohort.channels,
+        "zscore": loaded.zscore.to_dict(),
+        "kind": settings.datasets[settings.dataset_of(phase.cohort)].kind,
+        "cohort_options": settings.cohorts[phase.cohort].model_dump(mode="json"),
+        "augmentation": settings.augmentation.model_dump(mode="json"),
+        "seed": settings.seed,
+        "best_epoch": result.best_epoch,
+        "frozen": phase.frozen,
+        "extractor_sha256_before": extractor_sha256(before),
+        "extractor_sha256_after": extractor_sha256(result.best_state),
+        "hyperparameters": start.options.model_dump(mode="json"),
+        "lineage": start.lineage,
+    }
+    sha256 = save_model(folder, result.best_state, info)
+    history = pd.DataFrame(result.history)
+    history.insert(1, "replicate", start.replicate)
+    write_csv(folder / "history.csv", history.astype({"epoch": int}))
+    table = predictions(network, loaded)
+    if phase.cohort == settings.target:
+        table = pd.concat([table, enhanced_predictions(network, loaded, settings)], ignore_index=True)
+    write_csv(folder / "predictions.csv", table)
+    save_gradient_flow(folder, result.gradient_flow)
+    selected_on = {
+        key.removeprefix("validation_"): value
+        for key, value in result.best_metrics.items()
+        if key.startswith("validation_") and math.isfinite(value)
+    }
+    return {
+        "best_epoch": result.best_epoch,
+        "validation_selected_on": selected_on,
+        "model_sha256": sha256,
+        "extractor_unchanged": info["extractor_sha256_before"] == info["extractor_sha256_after"],
+    }
+
+
+def trained_network(start: Start, result: TrainingResult) -> LesionNetwork:
+    """The best epoch's network, on the CPU, in the floating-point type that it was trained in."""
+    network = start.network
+    trained = LesionNetwork(network.options, network.in_channels, start.options.dropout, network.patch_pixels)
+    trained.to(next(tensor.dtype for tensor in result.best_state.values() if tensor.is_floating_point()))
+    trained.load_state_dict(result.best_state)
+    return trained
+
+
+def save_gradient_flow(folder: Path, flow: GradientFlow) -> None:
+    """gradient_flow.npy, float32 (batches, layers, 3), and gradient_flow.json with what its axes mean."""
+    with replacing(folder / "gradient_flow.npy") as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array(file, flow.values, allow_pickle=False)
+    epochs, counts = np.unique(flow.epochs, return_counts=True)
+    batches = {str(epoch): int(count) for epoch, count in zip(epochs, counts, strict=True)}
+    axes = {"layers": list(flow.layers), "statistics": list(STATISTICS), "batches_by_epoch": batches}
+    write_json(folder / "gradient_flow.json", axes)

@@ -1,0 +1,97 @@
+"""The learning rate of a phase, found by cross-validation inside its training rows where params.yaml asks for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+import torch
+
+from lesion_transfer.backends.backend import Backend
+from lesion_transfer.cohorts.near_duplicates import near_duplicate_groups
+from lesion_transfer.cohorts.splits import inner_folds
+from lesion_transfer.cohorts.units import joining_rows
+from lesion_transfer.learning.grid import best_lr, grid, grid_row, summarise_grid
+from lesion_transfer.learning.population import Trained, train_population
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.phase_mirror import mirror_grid_member
+from lesion_transfer.stages.phase_start import Start
+from lesion_transfer.stages.progress import progress_bar
+from lesion_transfer.tracking import TrackedRun
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the grid of one replicate found; `table`: a row a training, `summary`: a row a rate."""
+
+    table: pd.DataFrame
+    summary: list[dict[str, Any]]
+
+    @property
+    def chosen(self) -> float:
+        """The rate with the best mean AUC."""
+        return best_lr(self.summary)
+
+
+def find_rates(
+    run: TrackedRun, settings: Settings, starts: Sequence[Start], backend: Backend, device: torch.device
+) -> list[Rates] | None:
+    """Trains the grid of every replicate in one population; None where the phase has no rates to try."""
+    phase = starts[0].phase
+    asked = settings.cross_validation(phase.name)
+    if not asked.lrs:
+        return None
+    points = [
+        (start, point)
+        for start in starts
+        for point in grid(start.member(), _folds(settings, start, asked.folds), asked.lrs)
+    ]
+    rows: list[dict[str, float]] = [{} for _ in points]
+    epochs = sum(start.options.epochs for start, _ in points)
+    with progress_bar(f"{phase.name}: {asked.folds} folds x {len(asked.lrs)} rates", epochs) as move:
+        n_epochs = 0
+
+        def after_epoch(number: int, row: dict[str, float]) -> None:
+            nonlocal n_epochs
+            n_epochs += 1
+            move(n_epochs)
+
+        def after_member(number: int, trained: Trained) -> None:
+            start, point = points[number]
+            rows[number] = grid_row(point, trained.result)
+            mirror_grid_member(run, start, point, trained)
+
+        train_population(
+            [point.member for _, point in points],
+            settings.augmentation,
+            frozen=phase.frozen,
+            patch_pixels=starts[0].loaded.cohort.patch_pixels,
+            device=device,
+            backend=backend,
+            on_epoch=after_epoch,
+            on_result=after_member,
+        )
+    return [_rates([row for row, (own, _) in zip(rows, points, strict=True) if own is start]) for start in starts]
+
+
+def with_rates(starts: Sequence[Start], rates: Sequence[Rates] | None) -> list[Start]:
+    """The starts with the learning rates that were found for them."""
+    if rates is None:
+        return list(starts)
+    return [
+        replace(start, options=start.options.model_copy(update={"lr": found.chosen}))
+        for start, found in zip(starts, rates, strict=True)
+    ]
+
+
+def _rates(rows: list[dict[str, float]]) -> Rates:
+    return Rates(pd.DataFrame(rows), summarise_grid(rows))
+
+
+def _folds(settings: Settings, start: Start, n_folds: int) -> torch.Tensor:
+    """(n,) int64, the fold of each training row; patients whom no split may part stay together."""
+    cohort = start.loaded.cohort
+    joined = joining_rows(cohort.findings, cohort.channels)
+    joined["near_duplicate"] = near_duplicate_groups(joined["phash"], settings.split.near_duplicate_bits)
+    rows = cohort.findings.iloc[start.loaded.data.train_rows.numpy()]
+    return torch.from_numpy(inner_folds(rows, joined, n_folds, start.seed, start.phase.name, "cv"))

@@ -1,0 +1,90 @@
+"""What a phase starts from: a network made of earlier phases' models, rows, hyperparameters; a start a replicate."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lesion_transfer.learning.checkpoint import load_model
+from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.options import TrainingOptions
+from lesion_transfer.learning.population import Member
+from lesion_transfer.learning.streams import torch_generator
+from lesion_transfer.learning.training import Probe
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.layout import Layout, require
+from lesion_transfer.stages.replicates import replicate_seed
+from lesion_transfer.stages.roulette import load_winner
+from lesion_transfer.stages.training_data import LoadedCohort, load_training_data
+from lesion_transfer.transfer.phases import starting_network
+from lesion_transfer.transfer.plan import FIRST_PHASE, KEEP, RESET, Phase
+from lesion_transfer.transfer.probe import target_probe
+
+
+@dataclass(frozen=True)
+class Start:
+    """One replicate of a phase, ready to be trained.
+
+    lineage: the ancestors (phase, model_sha256, epochs), the roulette first; all of the same replicate. target: the
+    cohort that the probe scores.
+    """
+
+    phase: Phase
+    replicate: int
+    loaded: LoadedCohort
+    target: LoadedCohort
+    network: LesionNetwork
+    lineage: list[dict[str, Any]]
+    options: TrainingOptions
+    seed: int
+    probe: Probe | None
+
+    @property
+    def epochs_before(self) -> int:
+        """Epochs of all ancestors together, from which global_epoch counts on."""
+        return sum(ancestor["epochs"] for ancestor in self.lineage)
+
+    def member(self) -> Member:
+        """This replicate as a member of a population."""
+        return Member(self.phase.name, self.network, self.loaded.data, self.options, self.seed, self.probe)
+
+
+def prepare_starts(layout: Layout, settings: Settings, phase: Phase) -> Sequence[Start]:
+    """A start for each replicate of the split, each on its own rows and from its own replicate of the phases before."""
+    return [_prepare(layout, settings, phase, replicate) for replicate in range(settings.split.replicates)]
+
+
+def _prepare(layout: Layout, settings: Settings, phase: Phase, replicate: int) -> Start:
+    options = settings.hyperparameters(phase.name)
+    loaded = load_training_data(layout, settings, phase.cohort, replicate)
+    seed = replicate_seed(settings.seed, replicate)
+    first = phase.name == FIRST_PHASE
+    target = loaded if first else load_training_data(layout, settings, settings.target, replicate)
+    network, lineage = _network(layout, settings, phase, options, replicate, seed)
+    # ds1_full itself is its own global performance
+    probe = None if first else _probe(layout, options, target, replicate)
+    return Start(phase, replicate, loaded, target, network, lineage, options, seed, probe)
+
+
+def _network(
+    layout: Layout, settings: Settings, phase: Phase, options: TrainingOptions, replicate: int, seed: int
+) -> tuple[LesionNetwork, list[dict[str, Any]]]:
+    """The network that the phase starts with, and its lineage."""
+    if phase.start is None:
+        network, sha256 = load_winner(layout, replicate)
+        lineage = [{"phase": "roulette", "model_sha256": sha256, "epochs": 0}]
+        attached = None
+    else:
+        folder = require(layout.model(phase.start, replicate), f"lesion transfer {phase.start}")
+        network, info = load_model(folder)
+        own = {"phase": phase.start, "model_sha256": info["model_sha256"]}
+        lineage = [*info["lineage"], {**own, "epochs": info["hyperparameters"]["epochs"]}]
+        lends = phase.decision_maker not in {KEEP, RESET}
+        attached = load_model(layout.model(phase.decision_maker, replicate))[0] if lends else None
+    generator = torch_generator(seed, phase.name, "decision maker")
+    return starting_network(phase, network, attached, settings.network, generator, options.dropout), lineage
+
+
+def _probe(layout: Layout, options: TrainingOptions, target: LoadedCohort, replicate: int) -> Probe:
+    """The target's scores with ds1_full's decision maker."""
+    first, _ = load_model(require(layout.model(FIRST_PHASE, replicate), "lesion train"))
+    return target_probe(first, target.data, target.cohort.patch_pixels, options.loss)
