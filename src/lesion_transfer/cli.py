@@ -78,6 +78,14 @@ def cohort(cohort: CohortName) -> None:
 
 
 @app.command(rich_help_panel=DATA)
+def check(cohort: CohortName) -> None:
+    """Prove a cohort against its source: dots drawn at the lesions must land in the centre of every patch."""
+    from lesion_transfer.stages.check import check as stage
+
+    stage(find_layout(), cohort)
+
+
+@app.command(rich_help_panel=DATA)
 def split(dataset: DatasetName) -> None:
     """Assign the patients of a data set to train, validation, test and folds, once for all its cohorts."""
     from lesion_transfer.stages.split import split as stage
@@ -270,6 +278,16 @@ def compare(
         Console().print(comparison_table(name, content))
         for line in comparison_lines(content):
             Console().print(line, highlight=False)
+
+
+@app.command(rich_help_panel=TOOLS)
+def fingerprint(dataset: DatasetName) -> None:
+    """What a data set's cohorts are made of: spacing, sizes, intensity, labels, zones, series, what was left out."""
+    from lesion_transfer.stages.fingerprint import fingerprint_tables
+
+    console = Console()
+    for table in fingerprint_tables(find_layout(), dataset):
+        console.print(table)
 
 
 @app.command(rich_help_panel=TOOLS)

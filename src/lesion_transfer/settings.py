@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lesion_transfer.backends.options import BackendOptions
-from lesion_transfer.cohorts.options import CohortOptions, SplitOptions
+from lesion_transfer.cohorts.options import CheckOptions, CohortOptions, SplitOptions
 from lesion_transfer.datasets.options import DatasetOptions
 from lesion_transfer.errors import LesionError
 from lesion_transfer.learning.options import (
@@ -88,6 +88,7 @@ class Settings(TrainingOptions):
     roulette: RouletteOptions
     datasets: Annotated[dict[Name, DatasetOptions], Field(min_length=1)]
     cohorts: Annotated[dict[Name, CohortOptions], Field(min_length=1)]
+    checks: CheckOptions = CheckOptions()
     split: SplitOptions
     transfer: dict[Name, InheritingPhaseEntry]
     evaluation: EvaluationOptions

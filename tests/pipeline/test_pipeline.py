@@ -45,7 +45,7 @@ def test_every_stage_of_the_chain_runs_after_what_it_needs(reproduced):
         *("roulette", "train", *LATER, "evaluate", "report")
     ]
     for name, dataset in (("prostatex_dwi", "prostatex"), ("brain", "brain"), ("lung", "lungx")):
-        chain = [f"acquire@{dataset}", f"cohort@{name}", f"split@{dataset}", f"assign@{name}"]
+        chain = [f"acquire@{dataset}", f"cohort@{name}", f"check@{name}", f"split@{dataset}", f"assign@{name}"]
         assert sorted(chain, key=ran.index) == chain
 
 
@@ -120,10 +120,16 @@ def test_mlflow_holds_seven_phases_of_one_pipeline(reproduced):
     client = MlflowClient(tracking_uri=f"sqlite:///{reproduced.root}/mlflow.db")
     artifacts = {
         file.path
-        for folder in ("figures", "gradient_flow", "model")
+        for folder in ("figures", "gradient_flow", "model", "checks")
         for file in client.list_artifacts(first.info.run_id, folder)
     }
     assert {f"figures/{metric}.png" for metric in METRICS} <= artifacts
+    assert {
+        "checks/prostatex_dwi.json",
+        "checks/red_dots.png",
+        "checks/alignment.png",
+        "checks/augmented_dots.png",
+    } <= artifacts
     assert {"gradient_flow/epoch_0001.png", "gradient_flow/evolution.png", "model/model.safetensors"} <= artifacts
 
 
@@ -266,7 +272,7 @@ def test_a_fourth_body_part_is_params_alone(project, tmp_path):
         }
     )
     ran = project.stages_run("dvc", "repro")
-    own = ["acquire@knee", "cohort@knee", "split@knee", "assign@knee", "transfer@ds5_frozen"]
+    own = ["acquire@knee", "cohort@knee", "check@knee", "split@knee", "assign@knee", "transfer@ds5_frozen"]
     assert sorted((name for name in ran if name in own), key=own.index) == own
     assert not {"train", "transfer@ds2_frozen", "transfer@ds3_full"} & set(ran)
     assert {"transfer@ds4_frozen", "transfer@ds4_full", "evaluate"} <= set(ran)

@@ -88,7 +88,7 @@ def test_settings_take_only_options_and_the_plan_from_the_rooms(graph):
     assert {module.rpartition(".")[2] for module in taken} <= {"options", "plan", "arms", "errors"}
 
 
-@pytest.mark.parametrize("stage", ["check_settings", "acquire", "cohort", "split", "assign"])
+@pytest.mark.parametrize("stage", ["check_settings", "acquire", "cohort", "check", "split", "assign"])
 def test_data_stages_import_neither_torch_nor_mlflow(stage):
     graph = grimp.build_graph(PACKAGE, include_external_packages=True)
     upstream = graph.find_upstream_modules(f"{PACKAGE}.stages.{stage}")

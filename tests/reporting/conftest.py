@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lesion_transfer.evaluation.metrics import METRICS
-from lesion_transfer.reporting.content import CohortRow, DatasetRow, PhaseRow, ReportContent
+from lesion_transfer.reporting.content import CheckRow, CohortRow, DatasetRow, PhaseRow, ReportContent
 from lesion_transfer.reporting.standard import with_pictures
 
 CHAIN = (
@@ -94,6 +94,34 @@ def make_evaluation(gain=0.05):
     }
 
 
+def make_check(**changes):
+    errors = {"n": 990, "median": 0.05, "p95": 0.12, "max": 0.147}
+    red_dots = {
+        "n_patches": 330,
+        "n_dots": 990,
+        "limit_px": 1.0,
+        "centre_error_px": errors,
+        "off_centre_error_px": errors | {"max": 0.135},
+        "between_channels_px": {"n": 0, "median": None, "p95": None, "max": None},
+        "not_measurable": ["P7/1/1 adc"],
+    }
+    faulty = {"nan": [], "black": ["P8/1/1 dwi"], "constant": []}
+    rows = (("zones", "PZ (191), TZ (82)"), ("adc: spacing, mm", "2 x 2 (330)"))
+    return CheckRow(
+        **(
+            {
+                "name": "prostatex_dwi",
+                "red_dots": red_dots,
+                "faulty_patches": faulty,
+                "patients_joined": [["P1", "P2"]],
+                "augmented_error_px": 0.0123,
+                "fingerprint": rows,
+            }
+            | changes
+        )
+    )
+
+
 def make_content(**changes):
     datasets = (
         DatasetRow(
@@ -124,6 +152,7 @@ def make_content(**changes):
         "phases": make_phases(),
         "cohorts": cohorts,
         "datasets": datasets,
+        "checks": (make_check(),),
         "target": "prostatex_dwi",
         "settings": settings,
         "sources": {"models/ds1_full/history.csv": "ab" * 32},

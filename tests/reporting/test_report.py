@@ -141,3 +141,20 @@ def test_undefined_metrics_and_bare_content_render(content):
 def test_settings_are_flattened_in_order():
     settings = {"b": {"y": 1e-8, "x": [1, 2]}, "a": None, "empty": []}
     assert list(flattened(settings)) == [("b.y", "1e-08"), ("b.x", "1, 2"), ("a", "inherited"), ("empty", "none")]
+
+
+def test_the_data_checks_say_how_far_the_dots_landed_and_what_shows_nothing(content):
+    html = render_report(content)
+    section = html[html.index("<h2>Data checks</h2>") :]
+    for text in (
+        "0.147",
+        "0.135",
+        "0.012",
+        "P8/1/1 dwi",
+        "P7/1/1 adc",
+        "P1 = P2",
+        "adc: spacing, mm",
+        "PZ (191), TZ (82)",
+    ):
+        assert text in section
+    assert "Data checks" not in render_report(replace(content, checks=()))

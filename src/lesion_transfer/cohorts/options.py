@@ -71,3 +71,12 @@ class SplitOptions(Options):
     """Patients whose slices' perceptual hashes differ in at most so many of 576 bits stay together; null: not asked."""
     shared_patient_ids: bool = True
     """Whether equal patient ids in two data sets are one person, whom no split may separate."""
+
+
+class CheckOptions(Options):
+    """When the checks of a cohort stop the pipeline, and how much their pictures show."""
+
+    max_dot_error_px: Annotated[float, Field(gt=0)] = 1.0
+    """How far from its place, in pixels of the patch, a dot drawn at the lesion before all processing may land."""
+    pictured_findings: Annotated[int, Field(ge=1, le=200)] = 24
+    """Findings in each montage: the worst first, then spread over the cohort."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from lesion_transfer.datasets import brain, lungx, patch_archive, prostatex
 from lesion_transfer.datasets.finding import Exclusion, Finding
 from lesion_transfer.datasets.options import DatasetOptions, Kind, TableSet
+from lesion_transfer.datasets.source_image import SourceImages
 
 
 class DatasetReader(Protocol):
@@ -44,6 +45,11 @@ def reader_of(options: DatasetOptions) -> DatasetReader:
     if options.kind == "lungx":
         return _Lungx(options.air_below_hu)
     return READERS[options.kind]
+
+
+def source_images(kind: Kind) -> SourceImages:
+    """The files of a data set of this kind, shown as its reader shows them."""
+    return SourceImages(lungx.LUNG_WINDOW if kind == "lungx" else None)
 
 
 @dataclass(frozen=True)

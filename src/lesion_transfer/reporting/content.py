@@ -1,6 +1,6 @@
 """Everything that the report shows, as data; a stage fills it in, the report only lays it out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,22 @@ class PhaseRow:
 
 
 @dataclass(frozen=True)
+class CheckRow:
+    """What reports/checks/COHORT.json says of a cohort, and its montages."""
+
+    name: str
+    red_dots: Mapping[str, Any]
+    faulty_patches: Mapping[str, Sequence[str]]
+    """Findings and channels by fault: nan, black, constant."""
+    patients_joined: Sequence[Sequence[str]]
+    """Groups of patients whose slices are near-duplicates."""
+    augmented_error_px: float | None = None
+    """Of dots sent through a training's augmentation, the largest distance from where the drawn parameters say."""
+    fingerprint: tuple[tuple[str, str], ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """The report. `evaluation` is the content of reports/evaluation.json; tables and pictures may be empty."""
 
@@ -70,6 +86,7 @@ class ReportContent:
     phases: tuple[PhaseRow, ...]
     cohorts: tuple[CohortRow, ...]
     datasets: tuple[DatasetRow, ...]
+    checks: tuple[CheckRow, ...] = ()
     title: str = "Lesion transfer"
     question: str = QUESTION
     target: str = ""

@@ -65,7 +65,8 @@ def _seen(settings: Settings, cohorts: dict[str, Cohort], assigned: dict[str, pd
         for column in local:
             filled = rows[column] != ""
             rows.loc[filled, column] = settings.dataset_of(name) + ":" + rows.loc[filled, column]
-        tables.append(rows.merge(assigned[name].drop(columns="patient_id"), on="finding_key"))
+        placed = assigned[name].drop(columns="patient_id").drop_duplicates(["finding_key", "replicate"])
+        tables.append(rows.merge(placed, on="finding_key"))
     seen = pd.concat(tables, ignore_index=True)
     seen["near_duplicate"] = near_duplicate_groups(seen["phash"], settings.split.near_duplicate_bits)
     return seen

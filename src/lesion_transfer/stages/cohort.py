@@ -2,11 +2,15 @@
 
 import logging
 import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pandas as pd
 
 from lesion_transfer.cohorts.build import build_cohort
+from lesion_transfer.datasets.finding import Exclusion, Finding
 from lesion_transfer.datasets.registry import reader_of
+from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, entry, require
 from lesion_transfer.stages.progress import progress_bar
 
@@ -17,6 +21,19 @@ def cohort(layout: Layout, name: str) -> None:
     """Writes data/cohorts/NAME: images.npy, findings.csv, excluded.csv, cohort.json."""
     settings = layout.settings()
     options = entry(settings.cohorts, name, "cohort")
+    findings, hashes, source = open_findings(layout, settings, name)
+    shutil.rmtree(layout.cohort(name), ignore_errors=True)
+    with progress_bar(f"cutting {name}") as move:
+        built = build_cohort(findings, options, layout.cohort(name), hashes, move, source)
+    for concern, rows in built.findings[built.findings["concern"] != ""].groupby("concern"):
+        log.warning("%s: %s: %s", name, concern, ", ".join(rows["finding_key"].unique()))
+
+
+def open_findings(
+    layout: Layout, settings: Settings, name: str
+) -> tuple[Iterator[Finding | Exclusion], Mapping[str, str], Path]:
+    """The findings of a cohort's data set, read one by one from its source; the files' hashes; the source's folder."""
+    options = settings.cohorts[name]
     dataset = options.dataset
     manifest = pd.read_csv(require(layout.manifest(dataset), f"lesion acquire {dataset}"), dtype=str)
     source = layout.source(settings, dataset)
@@ -25,8 +42,4 @@ def cohort(layout: Layout, name: str) -> None:
     findings = reader_of(settings.datasets[dataset]).read_findings(
         source, layout.tables(dataset), options.channels, options.slice_rule
     )
-    shutil.rmtree(layout.cohort(name), ignore_errors=True)
-    with progress_bar(f"cutting {name}") as move:
-        built = build_cohort(findings, options, layout.cohort(name), hashes, move, source)
-    for concern, rows in built.findings[built.findings["concern"] != ""].groupby("concern"):
-        log.warning("%s: %s: %s", name, concern, ", ".join(rows["finding_key"].unique()))
+    return findings, hashes, source

@@ -55,6 +55,15 @@ class Layout:
     def cohort(self, cohort: str) -> Path:
         return self.root / "data" / "cohorts" / cohort
 
+    def check(self, cohort: str) -> Path:
+        return self.reports / "checks" / f"{cohort}.json"
+
+    def check_pictures(self, cohort: str) -> Path:
+        return self.reports / "checks" / cohort
+
+    def checked(self, cohort: str) -> Path:
+        return self.root / "data" / "checked" / f"{cohort}.txt"
+
     def split(self, dataset: str) -> Path:
         return self.root / "data" / "splits" / f"{dataset}.csv"
 

@@ -17,6 +17,7 @@ from lesion_transfer.reporting.curves import metric_figure
 from lesion_transfer.reporting.gradients import gradient_evolution_figure, gradient_flow_figure
 from lesion_transfer.reporting.pictures import to_png_bytes
 from lesion_transfer.settings import Settings
+from lesion_transfer.stages.augmented_picture import augmented_picture
 from lesion_transfer.stages.phase_start import Start
 from lesion_transfer.stages.training_data import LoadedCohort
 from lesion_transfer.tracking import MODEL_TAG, TrackedRun
@@ -115,6 +116,7 @@ def mirror_phase(
         run.log_bytes(f"figures/{metric}.png", to_png_bytes(figure))
     _gradient_figures(run, folder.name, result)
     run.log_folder(folder, "model")
+    mirror_checks(run, loaded)
     for subset, context in (("train", "training"), ("validation", "validation")):
         run.log_data(
             name=f"{loaded.cohort.name}-{subset}",
@@ -124,6 +126,18 @@ def mirror_phase(
             context=context,
         )
     run.set_tags({MODEL_TAG: str(summary["model_sha256"]), "lesion.cohort_sha256": loaded.sha256})
+
+
+def mirror_checks(run: TrackedRun, loaded: LoadedCohort) -> None:
+    """What was checked of the data that the phase was trained on: the check stage itself loads no MLflow."""
+    if loaded.augmented is not None:
+        run.log_bytes("checks/augmented_dots.png", augmented_picture(loaded.cohort, loaded.augmented))
+        run.log_metrics({"augmented_dot_error_px": loaded.augmented.error_px})
+    if loaded.check is None or not loaded.check.is_file():
+        return
+    run.log_bytes(f"checks/{loaded.check.name}", loaded.check.read_bytes())
+    if (pictures := loaded.check.with_suffix("")).is_dir():
+        run.log_folder(pictures, "checks")
 
 
 def _gradient_figures(run: TrackedRun, phase: str, result: TrainingResult) -> None:

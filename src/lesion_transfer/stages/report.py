@@ -2,13 +2,16 @@
 
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.files import file_sha256, write_text
-from lesion_transfer.reporting.content import CohortRow, DatasetRow, PhaseRow, ReportContent
+from lesion_transfer.reporting.content import CheckRow, CohortRow, DatasetRow, PhaseRow, ReportContent
+from lesion_transfer.reporting.fingerprint import fingerprint_rows
+from lesion_transfer.reporting.pictures import Picture
 from lesion_transfer.reporting.report import render_report
 from lesion_transfer.reporting.standard import with_pictures
 from lesion_transfer.settings import Settings
+from lesion_transfer.stages.augmented_picture import augmented_picture
 from lesion_transfer.stages.evaluate import pipeline_histories
 from lesion_transfer.stages.layout import Layout, read_json, require
-from lesion_transfer.stages.training_data import read_assigned
+from lesion_transfer.stages.training_data import check_augmentation, read_assigned
 from lesion_transfer.tracking import tracked_run
 from lesion_transfer.transfer.plan import FIRST_PHASE
 
@@ -40,6 +43,7 @@ def report(layout: Layout) -> None:
         phases=tuple(_phase(layout, settings, name) for name in histories),
         cohorts=tuple(_cohort(layout, settings, name) for name in settings.cohorts if name in used),
         datasets=tuple(_dataset(settings, name) for name in _datasets(settings, used)),
+        checks=tuple(_check(layout, settings, name) for name in settings.cohorts if name in used),
         target=settings.target,
         settings=settings.model_dump(mode="json"),
         sources={
@@ -95,6 +99,40 @@ def _cohort(layout: Layout, settings: Settings, name: str) -> CohortRow:
         n_patients=info["n_patients"],
         excluded=info["n_excluded"],
         subsets={name: int(subsets[name]) for name in ("train", "validation", "test") if name in subsets},
+    )
+
+
+def _check(layout: Layout, settings: Settings, name: str) -> CheckRow:
+    content = read_json(layout.check(name), f"lesion check {name}")
+    folder = require(layout.check_pictures(name), f"lesion check {name}")
+    cohort = load_cohort(require(layout.cohort(name), f"lesion cohort {name}"))
+    augmented = check_augmentation(cohort, settings)
+    return CheckRow(
+        name=name,
+        red_dots=content["red_dots"],
+        faulty_patches=content["faulty_patches"],
+        patients_joined=content["near_duplicates"]["patients_joined"],
+        augmented_error_px=augmented.error_px,
+        fingerprint=tuple(fingerprint_rows(content["fingerprint"])),
+        pictures=(
+            Picture(
+                (folder / "red_dots.png").read_bytes(),
+                f"Montage of patches of {name}, each with a red dot in its centre.",
+                f"{name}: red where the dot landed that was drawn at the lesion in the full slice before all "
+                "processing; a third of them are the worst, with the larger error of their dots behind the name.",
+            ),
+            Picture(
+                (folder / "alignment.png").read_bytes(),
+                f"Montage of patches of {name}, the channels of a finding side by side.",
+                f"{name}: what the network is shown; of two or three channels also an overlay.",
+            ),
+            Picture(
+                augmented_picture(cohort, augmented),
+                f"Montage of augmented patches of {name}, each with a red dot where its cross is.",
+                f"{name}: patches as a training draws them, the dot of the lesion sent along; the cross is where it "
+                "should be by the drawn parameters.",
+            ),
+        ),
     )
 
 

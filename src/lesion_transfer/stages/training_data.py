@@ -1,6 +1,7 @@
 """A cohort and its assigned rows -> what a training reads: z-scored tensors with training and validation rows."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -9,9 +10,14 @@ from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.cohorts.normalise import ZScore, fit_zscore
 from lesion_transfer.files import file_sha256
 from lesion_transfer.learning.augmentation import required_margin
+from lesion_transfer.learning.augmented_dots import AugmentedDots, augmented_dots
 from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
+
+AUGMENTED_DOT_LIMIT_PX = 0.5
+"""How far from where the drawn parameters say a dot may land that goes through the augmentation."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,10 @@ class LoadedCohort:
     data: TrainingData
     sha256: str
     """Of images.npy."""
+    check: Path | None = None
+    """What the check stage said of the cohort (JSON); its pictures are in the folder of the same name beside it."""
+    augmented: AugmentedDots | None = None
+    """Where dots in patches of this form landed that went through the training's augmentation."""
 
     def rows(self, subset: str) -> torch.Tensor:
         """Row numbers (int64) of a subset."""
@@ -45,7 +55,8 @@ def read_assigned(layout: Layout, name: str, replicate: int = 0) -> pd.DataFrame
 def load_training_data(layout: Layout, settings: Settings, name: str, replicate: int = 0) -> LoadedCohort:
     """The cohort `name` of one replicate, normalised with statistics of its training rows.
 
-    Raises StageError where files are missing, disagree, or the stored margin is too small for the augmentation.
+    Raises StageError where files are missing, disagree, the stored margin is too small for the augmentation, or the
+    augmentation moves patches otherwise than it says.
     """
     options = settings.cohorts[name]
     cohort = load_cohort(require(layout.cohort(name), f"lesion cohort {name}"))
@@ -67,4 +78,31 @@ def load_training_data(layout: Layout, settings: Settings, name: str, replicate:
         train_rows=train_rows,
         validation_rows=rows_of(assigned, "validation"),
     )
-    return LoadedCohort(cohort, assigned, zscore, data, file_sha256(cohort.folder / "images.npy"))
+    return LoadedCohort(
+        cohort,
+        assigned,
+        zscore,
+        data,
+        sha256=file_sha256(cohort.folder / "images.npy"),
+        check=layout.check(name),
+        augmented=check_augmentation(cohort, settings),
+    )
+
+
+def check_augmentation(cohort: Cohort, settings: Settings) -> AugmentedDots:
+    """Dots in patches of the cohort's form through the augmentation; StageError where they go astray.
+
+    The check stage proves that the lesion is in the centre of every stored patch; this, that what leaves the
+    augmentation is that patch moved by what was drawn, in all channels alike.
+    """
+    generator = torch_generator(settings.seed, "augmented dots", cohort.name)
+    dots = augmented_dots(
+        len(cohort.channels), cohort.patch_pixels, cohort.margin_pixels, settings.augmentation, generator
+    )
+    if max(dots.error_px, dots.between_channels_px) > AUGMENTED_DOT_LIMIT_PX:
+        raise StageError(
+            f"{cohort.name}: dots that go through the augmentation land up to {dots.error_px:.2f} pixels from where "
+            f"the drawn parameters say, and up to {dots.between_channels_px:.2f} apart between channels; "
+            f"{AUGMENTED_DOT_LIMIT_PX} is allowed. The augmentation cannot be trusted here; run `make test`."
+        )
+    return dots

@@ -1,0 +1,38 @@
+"""Patches that show nothing: pixels that are no numbers, one value all over, or black."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Fault = Literal["nan", "black", "constant"]
+_BLACK = 1.0
+"""Of 255: what every viewer shows as black."""
+_STEADY = 1e-3
+
+
+@dataclass(frozen=True)
+class PatchFault:
+    """One channel of one patch that shows nothing."""
+
+    finding_key: str
+    channel: str
+    fault: Fault
+
+
+def patch_faults(patches: np.ndarray, finding_keys: Sequence[str], channels: Sequence[str]) -> list[PatchFault]:
+    """The faults of patches (n, channels, rows, columns) in display values; a channel has the first that applies.
+
+    nan: a pixel is not finite; black: none is above 1 of 255; constant: all are equal but for rounding.
+    """
+    found = []
+    for patch, key in zip(patches, finding_keys, strict=True):
+        for pixels, channel in zip(patch, channels, strict=True):
+            if not np.isfinite(pixels).all():
+                found.append(PatchFault(key, channel, "nan"))
+            elif pixels.max() <= _BLACK:
+                found.append(PatchFault(key, channel, "black"))
+            elif np.ptp(pixels) < _STEADY:
+                found.append(PatchFault(key, channel, "constant"))
+    return found

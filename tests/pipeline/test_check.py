@@ -1,0 +1,102 @@
+"""The stage `check` on a tiny phantom: what it writes, and that a wrong cohort stops the pipeline."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from ruamel.yaml import YAML
+
+from lesion_transfer.stages.acquire import acquire
+from lesion_transfer.stages.check import check
+from lesion_transfer.stages.cohort import cohort
+from lesion_transfer.stages.fingerprint import fingerprint_tables
+from lesion_transfer.stages.layout import Layout, StageError
+
+ROOT = Path(__file__).parents[2]
+NAME = "prostatex_mpmri"
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory) -> Layout:
+    """A project whose prostatex phantom has five patients; the three-channel cohort is built."""
+    layout = Layout(tmp_path_factory.mktemp("project"))
+    content = YAML().load(ROOT / "params.yaml")
+    content["datasets"]["prostatex"]["phantom"] |= {"n_patients": 5, "n_slices": 3}
+    content["checks"]["pictured_findings"] = 4
+    del content["cohorts"]["prostatex_dwi"]
+    content["target"] = NAME
+    content["transfer"] = {}
+    content["evaluation"]["after"] = "ds1_full"
+    YAML().dump(content, layout.params)
+    (layout.root / "phantom").symlink_to(ROOT / "phantom")
+    acquire(layout, "prostatex")
+    cohort(layout, NAME)
+    return layout
+
+
+def test_a_right_cohort_passes_and_says_how_right_it_is(layout):
+    check(layout, NAME)
+    assert layout.checked(NAME).is_file()
+    content = json.loads(layout.check(NAME).read_text())
+    dots = content["red_dots"]
+    assert dots["n_patches"] == content["fingerprint"]["n_findings"] > 4
+    assert dots["n_dots"] == 3 * dots["n_patches"]
+    assert dots["centre_error_px"]["max"] < 0.5
+    assert dots["off_centre_error_px"]["max"] < 0.5
+    assert dots["stored_difference_max"] == 0
+    assert content["faulty_patches"] == {"nan": [], "black": [], "constant": []}
+    assert {file.name for file in layout.check_pictures(NAME).iterdir()} == {"red_dots.png", "alignment.png"}
+    for file in layout.check_pictures(NAME).iterdir():
+        assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_data_give_the_same_bytes(layout):
+    check(layout, NAME)
+    files = [layout.check(NAME), layout.checked(NAME), *sorted(layout.check_pictures(NAME).iterdir())]
+    before = [file.read_bytes() for file in files]
+    check(layout, NAME)
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_the_fingerprint_is_a_table_for_people(layout):
+    check(layout, NAME)
+    console = Console(width=120, record=True, file=io.StringIO())
+    for table in fingerprint_tables(layout, "prostatex"):
+        console.print(table)
+    text = console.export_text()
+    for words in ("cohort prostatex_mpmri", "positive (", "adc: spacing, mm", "2 x 2 (", "t2: rows x columns"):
+        assert words in text
+
+
+def test_stored_patches_that_the_source_does_not_give_stop_the_pipeline_and_are_reported(layout):
+    path = layout.cohort(NAME) / "images.npy"
+    before = path.read_bytes()
+    images = np.load(path)
+    images[0, 1] = np.roll(images[0, 1], 2, axis=1)
+    images[1, 2] = 0
+    np.save(path, images)
+    try:
+        with pytest.raises(StageError, match=r"stored patch is not the patch cropped again: 2 \(\S+ dwi, \S+ adc\)"):
+            check(layout, NAME)
+    finally:
+        path.write_bytes(before)
+    assert not layout.checked(NAME).exists()
+    content = json.loads(layout.check(NAME).read_text())
+    assert len(content["red_dots"]["failures"]["stored patch is not the patch cropped again"]) == 2
+    assert [name.split()[1] for name in content["faulty_patches"]["black"]] == ["adc"]
+    assert (layout.check_pictures(NAME) / "red_dots.png").is_file()
+
+
+def test_a_limit_that_no_dot_keeps_stops_the_pipeline(layout):
+    content = YAML().load(layout.params)
+    content["checks"]["max_dot_error_px"] = 1e-6
+    YAML().dump(content, layout.params)
+    try:
+        with pytest.raises(StageError, match=r"dot farther from its place than limit_px.*checks\.max_dot_error_px"):
+            check(layout, NAME)
+    finally:
+        content["checks"]["max_dot_error_px"] = 1.0
+        YAML().dump(content, layout.params)
