@@ -40,7 +40,9 @@ PositionOption = Annotated[
 ]
 FindingsOption = Annotated[
     Path | None,
-    typer.Option("--findings", metavar="CSV", help="mark the findings of a table with ProxID, fid and pos (mm, LPS)"),
+    typer.Option(
+        "--findings", metavar="CSV", help="mark findings: of PROSTATEx's table, or of a cohort's findings.csv"
+    ),
 ]
 
 
@@ -75,7 +77,9 @@ def view(
     from lesion_transfer.viewing.sources import chosen, entries_of
     from lesion_transfer.viewing.window import open_window
 
-    entries = entries_of(path, Positions.of(position_lps or (), findings))
+    positions = Positions.of(position_lps or (), findings)
+    with Console(stderr=True).status("reading headers"):
+        entries = entries_of(path, positions)
     if only_list:
         table = Table("N", "series", "size")
         for number, entry in enumerate(entries, 1):

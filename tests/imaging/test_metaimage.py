@@ -1,5 +1,6 @@
 """MetaImage files against SimpleITK's reading, and headers that lie."""
 
+import contextlib
 import resource
 import zlib
 
@@ -135,6 +136,24 @@ def test_a_header_that_lies_is_a_sentence(tmp_path, changes, says):
     with pytest.raises(UnreadableFileError, match=says) as caught:
         read_metaimage(path)
     assert str(path) in str(caught.value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    compressed=st.booleans(),
+    changes=st.lists(
+        st.tuples(st.integers(0, 350), st.sampled_from(b"0123456789-. =\nxeE\xff\0/")), min_size=1, max_size=8
+    ),
+)
+def test_whatever_a_header_holds_there_is_a_volume_or_a_sentence(tmp_path_factory, compressed, changes):
+    path = tmp_path_factory.mktemp("f") / "x.mha"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 4, 5))), str(path), compressed)
+    block = bytearray(path.read_bytes())
+    for place, byte in changes:
+        block[min(place, len(block) - 1)] = byte
+    path.write_bytes(block)
+    with contextlib.suppress(UnreadableFileError):
+        assert read_metaimage(path).voxels.ndim == 4
 
 
 def test_a_compressed_file_is_unpacked_no_further_than_its_header_says(tmp_path):

@@ -1,5 +1,6 @@
 """NIfTI files against nibabel's own reading, and headers that lie."""
 
+import contextlib
 import gzip
 
 import nibabel
@@ -117,6 +118,23 @@ def test_a_file_that_ends_early_is_a_sentence(tmp_path):
     (tmp_path / "no.nii.gz").write_bytes(b"hello")
     with pytest.raises(UnreadableFileError):
         read_nifti(tmp_path / "no.nii.gz")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from([np.int16, np.float32]),
+    changes=st.lists(st.tuples(st.integers(0, 347), st.integers(0, 255)), min_size=1, max_size=8),
+    length=st.one_of(st.none(), st.integers(0, 472)),
+)
+def test_whatever_a_header_holds_there_is_a_volume_or_a_sentence(tmp_path_factory, kind, changes, length):
+    image = nibabel.Nifti1Image(np.arange(60).reshape(3, 4, 5).astype(kind), np.diag([2.0, 2.0, 3.0, 1.0]))
+    block = bytearray(image.to_bytes())
+    for place, byte in changes:
+        block[place] = byte
+    path = tmp_path_factory.mktemp("f") / "x.nii"
+    path.write_bytes(block[:length])
+    with contextlib.suppress(UnreadableFileError):
+        assert read_nifti(path).voxels.ndim == 4
 
 
 def test_header_extensions_are_passed_over_unread(tmp_path):

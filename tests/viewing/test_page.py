@@ -9,8 +9,8 @@ import pytest
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.viewing import page as page_module
+from lesion_transfer.viewing.entry import Entry
 from lesion_transfer.viewing.page import PageError, quantised, write_page
-from lesion_transfer.viewing.sources import Entry
 from lesion_transfer.viewing.stack import Mark, same_window
 from lesion_transfer.viewing.view import View
 
@@ -229,7 +229,8 @@ def test_stored_values_are_the_voxels(values, kind):
 def test_values_that_are_no_numbers_are_stored_as_the_smallest():
     stored, low, _ = quantised(np.array([[[[np.nan, np.inf, -np.inf, 3.5, 7.0]]]]))
     assert (low, stored.ravel().tolist()) == (3.5, [0, 65535, 0, 0, 65535])
-    assert quantised(np.full((1, 1, 2, 2), np.nan))[0].tolist() == [[[[0, 0], [0, 0]]]]
+    for constant in (np.nan, 0.25, 5e-324):
+        assert quantised(np.full((1, 1, 2, 2), constant))[0].tolist() == [[[[0, 0], [0, 0]]]]
 
 
 def test_too_much_for_a_page_is_said_before_anything_is_read(make_stack, tmp_path, monkeypatch):

@@ -81,12 +81,13 @@ def test_bad_files_are_listed_and_stop_nothing(tmp_path, write_dicom):
     (tmp_path / "out.mhd").write_text(
         "NDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = ../x.raw\n"
     )
+    (tmp_path / "alone.zraw").write_bytes(b"1234")
     write_dicom(tmp_path / "nothing.dcm", Rows=None, Columns=None)
     (tmp_path / "notes.txt").write_text("no image")
     done = convert_tree(tmp_path, None)
-    assert (done.n_files, done.n_pictures) == (6, 1)
-    assert len(done.failures) == 5
-    for name in ("cut.dcm", "text.dcm", "lies.nii.gz", "out.mhd", "nothing.dcm"):
+    assert (done.n_files, done.n_pictures) == (7, 1)
+    assert len(done.failures) == 6
+    for name in ("cut.dcm", "text.dcm", "lies.nii.gz", "out.mhd", "nothing.dcm", "alone.zraw"):
         assert sum(name in failure for failure in done.failures) == 1
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["good.png"]
 

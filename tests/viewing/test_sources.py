@@ -8,6 +8,7 @@ import pytest
 import SimpleITK
 from PIL import Image
 
+from lesion_transfer.datasets.finding import DatasetError
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.viewing.png import convert_tree
 from lesion_transfer.viewing.positions import Positions
@@ -125,6 +126,39 @@ def test_volumes_take_the_findings_of_the_patient_in_their_path(tmp_path):
         "ProstateX-0002/k.mhd": ["finding 2"],
         "elsewhere/ProstateX-0001-Ktrans.mhd": ["finding 1"],
     }
+
+
+def test_a_cohorts_table_marks_the_very_image_that_it_was_cut_from(tmp_path, write_dicom):
+    for number in range(4):
+        place = [0.0, 0.0, 3.0 * (number % 2)]
+        write_dicom(
+            tmp_path / f"{number}",
+            ImagePositionPatient=place,
+            SOPInstanceUID=f"1.9.{number}",
+            InstanceNumber=number + 1,
+        )
+    table = tmp_path / "findings.csv"
+    table.write_text(
+        "finding_key,label,t2_sop_uid,t2_centre_x,t2_centre_y,grey_sop_uid\n"
+        "A/1/1,True,1.9.3,2.5,1,\nA/2/1,,1.9.0,4,5,\nA/3/1,,1.9.1,,,\nA/4/1,False,8.8,1,1,\n"
+    )
+    (entry,) = entries_of(tmp_path, Positions.of([], table))
+    marks = {mark.name: mark.index for mark in read(entry).marks}
+    assert marks == {"A/1/1 positive": (1, 1, 2.5), "A/2/1": (0, 5, 4)}
+
+
+def test_a_table_without_places_is_a_sentence(tmp_path):
+    (tmp_path / "x.csv").write_text("patient_id,label\nA,True\n")
+    with pytest.raises(DatasetError, match="of a cohort"):
+        Positions.of([], tmp_path / "x.csv")
+
+
+def test_raw_data_are_shown_by_the_header_beside_them(tmp_path):
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.ones((2, 3, 4))), str(tmp_path / "k.mhd"), True)
+    assert read(entries_of(tmp_path / "k.zraw", NOWHERE)[0]).voxels.shape == (1, 2, 3, 4)
+    (tmp_path / "k.mhd").unlink()
+    with pytest.raises(UnreadableFileError, match=r"\.mhd header"):
+        entries_of(tmp_path / "k.zraw", NOWHERE)
 
 
 def test_pictures_are_marked_by_the_table_above_them(tmp_path):

@@ -7,8 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.viewing.entry import Entry
 from lesion_transfer.viewing.screen import NoDisplayError
-from lesion_transfer.viewing.sources import Entry
 from lesion_transfer.viewing.stack import Mark
 from lesion_transfer.viewing.window import Viewer, open_window
 

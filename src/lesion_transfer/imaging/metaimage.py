@@ -89,6 +89,18 @@ def data_file(path: Path) -> Path | None:
     return _data_file(_header(path))
 
 
+def header_of(data: Path) -> Path | None:
+    """The header beside a .raw or .zraw file that names it as its data; None without any."""
+    headers = [path for path in sorted(data.parent.iterdir()) if is_metaimage(path)]
+    for path in sorted(headers, key=lambda path: path.stem != data.stem):
+        try:
+            if data_file(path) == data:
+                return path
+        except (UnreadableFileError, OSError):
+            continue
+    return None
+
+
 def _header(path: Path) -> _Header:
     with path.open("rb") as file:
         block = file.read(_MAX_HEADER)

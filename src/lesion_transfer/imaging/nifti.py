@@ -9,6 +9,7 @@ from typing import IO, cast
 import numpy as np
 from nibabel import Nifti1Header, Nifti2Header, orientations
 from nibabel.arrayproxy import ArrayProxy
+from nibabel.imageglobals import LoggingOutputSuppressor
 
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
@@ -73,7 +74,8 @@ def _header(file: IO[bytes], path: Path) -> Nifti1Header:
     kind = next((kind for size, kind in _HEADERS.items() if size in sizes), None)
     if kind is None or len(block) < kind.sizeof_hdr:
         raise UnreadableFileError(f"{path}: not a NIfTI file (its first bytes are no NIfTI header).")
-    header = kind(block[: kind.sizeof_hdr])
+    with LoggingOutputSuppressor():  # what nibabel mends in a header, it would print
+        header = kind(block[: kind.sizeof_hdr])
     if not bytes(header["magic"]).startswith(b"n+"):
         raise UnreadableFileError(f"{path}: a NIfTI header without its voxels; single files (.nii, .nii.gz) are read.")
     return header

@@ -107,4 +107,4 @@ class Annotator:
 
 def annotate(annotations: Annotations) -> None:
     """Shows the images in a window until it is closed; NoDisplayError where there is no screen."""
-    show(lambda figure: Annotator(figure, annotations), "Marking lesions needs one.")
+    show("lesion annotate", lambda figure: Annotator(figure, annotations), "Marking lesions needs one.")

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from lesion_transfer.errors import LesionError
 from lesion_transfer.files import replacing
 from lesion_transfer.imaging.volume import finite_range
-from lesion_transfer.viewing.sources import Entry
+from lesion_transfer.viewing.entry import Entry
 from lesion_transfer.viewing.stack import PlaneLayout, Stack
 
 MAX_VOXELS = 2**26
@@ -140,7 +140,7 @@ def quantised(voxels: np.ndarray) -> tuple[np.ndarray, float, float]:
     low, high = finite_range(voxels)
     planes = [voxels[place] for place in np.ndindex(*voxels.shape[:2])]
     whole = high - low <= _STEPS_16 and all(_is_whole(plane) for plane in planes)
-    step = 1.0 if whole else (high - low) / _STEPS_16
+    step = 1.0 if whole else (high - low) / _STEPS_16 or 1.0  # a constant has no range to divide
     kind = np.uint8 if whole and high - low <= _STEPS_8 else np.uint16
     stored = np.empty(voxels.shape, kind)
     for place in np.ndindex(*voxels.shape[:2]):

@@ -12,7 +12,8 @@ from PIL import Image, PngImagePlugin
 from lesion_transfer.errors import LesionError
 from lesion_transfer.files import replacing
 from lesion_transfer.imaging.dicom_frames import read_frames
-from lesion_transfer.imaging.metaimage import is_metaimage, read_metaimage
+from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.imaging.metaimage import DATA_SUFFIXES, header_of, is_metaimage, read_metaimage
 from lesion_transfer.imaging.nifti import is_nifti, read_nifti
 from lesion_transfer.imaging.volume import Volume, finite_range
 from lesion_transfer.imaging.walk import files_below
@@ -83,6 +84,8 @@ def convert_tree(
 
 def _is_image(file: Path) -> bool:
     """By its name, or by the letters DICM behind the preamble; a file named like DICOM counts, to be told if broken."""
+    if file.suffix.lower() in DATA_SUFFIXES:
+        return header_of(file) is None  # told as a failure; with a header, the header is the image
     if is_nifti(file) or is_metaimage(file) or file.suffix.lower() in _DICOM_SUFFIXES:
         return True
     try:
@@ -101,6 +104,8 @@ def _pictures(file: Path, scale: Scale) -> Iterator[tuple[str, np.ndarray]]:
     if is_nifti(file) or is_metaimage(file):
         yield from _slices(read_nifti(file) if is_nifti(file) else read_metaimage(file), scale)
         return
+    if file.suffix.lower() in DATA_SUFFIXES:
+        raise UnreadableFileError(f"{file}: no .mhd header beside it says what it holds.")
     frames = read_frames(file)
     low, high = finite_range(np.array([frame.grey.values for frame in frames]))
     for number, frame in enumerate(frames):

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from lesion_transfer.datasets.brain_tables import GROUND_TRUTH, GROUND_TRUTH_COLUMNS
+from lesion_transfer.datasets.finding import DatasetError
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import TableRow, checked_label, checked_numbers, read_table
 from lesion_transfer.errors import LesionError
@@ -13,32 +14,44 @@ from lesion_transfer.imaging.dicom_index import patient_key
 
 Position = tuple[Sequence[float], str]
 """A point in LPS mm and what it is called."""
-COLUMNS = ("ProxID", "fid", "pos")
+Pixel = tuple[float, float, str]
+"""Column and row, 0-based, and what lies there."""
+PUBLISHED = ("ProxID", "fid", "pos")
+_SOP_UID = "_sop_uid"
 
 
 @dataclass(frozen=True)
 class Positions:
-    """everywhere: those that count for whatever is opened; by_patient: those of a table, by `patient_key`."""
+    """Where findings lie.
+
+    everywhere: those that count for whatever is opened. by_patient: those of a published table, by `patient_key`.
+    by_image: those of a cohort's findings.csv, by SOPInstanceUID.
+    """
 
     everywhere: tuple[Position, ...] = ()
     by_patient: dict[str, list[Position]] = field(default_factory=dict)
+    by_image: dict[str, list[Pixel]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, named: Sequence[str], table: Path | None) -> Self:
-        """From texts `X,Y,Z` and from a CSV with ProxID, fid and pos (and ClinSig), as PROSTATEx publishes it.
+        """From texts `X,Y,Z` and from a CSV: PROSTATEx's findings (ProxID, fid, pos) or the findings.csv of a cohort.
 
-        Raises LesionError for a text that is no position, DatasetError for a table without the columns.
+        Raises LesionError for a text that is no position, DatasetError for a table of neither kind.
         """
         everywhere = tuple((_position(text), "") for text in named)
-        by_patient: dict[str, list[Position]] = {}
-        for row in read_table(table, COLUMNS) if table else ():
-            try:
-                position = checked_numbers(row, "pos", 3)
-                name = _name(row)
-            except RefusalError:
-                continue  # a finding without a place cannot be marked; the pipeline lists it as excluded
-            by_patient.setdefault(patient_key(row["ProxID"]), []).append((position, name))
-        return cls(everywhere, by_patient)
+        if table is None:
+            return cls(everywhere)
+        rows = read_table(table, ())
+        columns = rows[0].cells if rows else {}
+        channels = [column.removesuffix(_SOP_UID) for column in columns if column.endswith(_SOP_UID)]
+        if "finding_key" in columns and channels:
+            return cls(everywhere, by_image=_by_image(rows, channels))
+        if not set(PUBLISHED) <= set(columns):
+            raise DatasetError(
+                f"{table} says of no finding where it lies. Needed is a table with {', '.join(PUBLISHED)}, as "
+                "PROSTATEx publishes it, or the findings.csv of a cohort."
+            )
+        return cls(everywhere, _by_patient(rows))
 
     def of_patient(self, key: str) -> list[Position]:
         """What counts for the images of a patient; `key` as `patient_key` makes it."""
@@ -51,7 +64,7 @@ class Positions:
         keys = [key for key in self.by_patient if key in parts or name.startswith((f"{key}-", f"{key}_", f"{key}."))]
         return [*self.everywhere, *(position for key in keys for position in self.by_patient[key])]
 
-    def in_picture(self, file: Path) -> list[tuple[float, float, str]]:
+    def in_picture(self, file: Path) -> list[Pixel]:
         """(x, y, name) of the lesions that the nearest ground_truth.csv above a picture names for it."""
         for folder in list(file.parents)[:3]:
             table = folder / GROUND_TRUTH
@@ -62,18 +75,45 @@ class Positions:
         return []
 
 
-def _pixel(row: TableRow) -> list[tuple[float, float, str]]:
+def _by_patient(rows: Sequence[TableRow]) -> dict[str, list[Position]]:
+    found: dict[str, list[Position]] = {}
+    for row in rows:
+        try:
+            position, name = checked_numbers(row, "pos", 3), f"finding {row['fid']}{_label(row, 'ClinSig')}"
+        except RefusalError:
+            continue  # a finding without a place cannot be marked; the pipeline lists it as excluded
+        found.setdefault(patient_key(row["ProxID"]), []).append((position, name))
+    return found
+
+
+def _by_image(rows: Sequence[TableRow], channels: Sequence[str]) -> dict[str, list[Pixel]]:
+    found: dict[str, list[Pixel]] = {}
+    for row in rows:
+        for channel in channels:
+            try:
+                x, y = (checked_numbers(row, f"{channel}_centre_{axis}", 1)[0] for axis in "xy")
+                name = f"{row['finding_key']}{_label(row, 'label')}"
+            except RefusalError:
+                continue
+            found.setdefault(row[f"{channel}{_SOP_UID}"], []).append((x, y, name))
+    found.pop("", None)  # images that are no DICOM
+    return found
+
+
+def _pixel(row: TableRow) -> list[Pixel]:
     try:
-        label = checked_label(row, "label")
-        name = "" if label is None else "positive" if label else "negative"
-        return [(checked_numbers(row, "x", 1)[0], checked_numbers(row, "y", 1)[0], name)]
+        return [(checked_numbers(row, "x", 1)[0], checked_numbers(row, "y", 1)[0], _label(row, "label").strip())]
     except RefusalError:
         return []
 
 
-def _name(row: TableRow) -> str:
-    label = checked_label(row, "ClinSig")
-    return f"finding {row['fid']}" + ("" if label is None else " positive" if label else " negative")
+def _label(row: TableRow, column: str) -> str:
+    """The label behind a name; nothing where the table gives none that is known: the place counts without it."""
+    try:
+        label = checked_label(row, column)
+    except RefusalError:
+        return ""
+    return "" if label is None else " positive" if label else " negative"
 
 
 def _position(text: str) -> Sequence[float]:

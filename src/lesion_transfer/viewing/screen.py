@@ -18,8 +18,8 @@ class NoDisplayError(LesionError):
     """There is no screen, or no window system that matplotlib can use."""
 
 
-def show(build: Callable[[Figure], Kept], instead: str) -> Kept:
-    """Builds something on a new window and gives it back when the window is closed.
+def show(title: str, build: Callable[[Figure], Kept], instead: str) -> Kept:
+    """Builds something on a new window of this title and gives it back when the window is closed.
 
     `instead` says what can be done without a screen. Raises NoDisplayError where there is none.
     """
@@ -34,7 +34,7 @@ def show(build: Callable[[Figure], Kept], instead: str) -> Kept:
         if pyplot.get_backend().casefold() in _WITHOUT_WINDOWS:
             raise no_display
         try:
-            figure = pyplot.figure(figsize=(9, 9.6))
+            figure = pyplot.figure(title, figsize=(9, 9.6))
         except Exception as error:  # each window system has its own kind of error for a missing screen
             raise no_display from error
         built = build(figure)  # matplotlib holds bound methods weakly: `built` keeps them while the window is open

@@ -1,46 +1,33 @@
 """What can be looked at below a path: each thing found is listed at once and read when it is chosen."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.datasets.patch_archive import FINDINGS, IMAGES
 from lesion_transfer.errors import LesionError
 from lesion_transfer.imaging.dicom_files import NotDicomError
-from lesion_transfer.imaging.dicom_frames import read_frames
-from lesion_transfer.imaging.dicom_index import InstanceHeader, group_series, index_folder, patient_key, read_header
-from lesion_transfer.imaging.dicom_stack import DicomStack, read_stack, stacks_of
+from lesion_transfer.imaging.dicom_index import group_series, index_folder, read_header
+from lesion_transfer.imaging.dicom_stack import stacks_of
 from lesion_transfer.imaging.display import DISPLAY_MAX, Window
 from lesion_transfer.imaging.errors import UnreadableFileError
-from lesion_transfer.imaging.metaimage import is_metaimage, read_metaimage
+from lesion_transfer.imaging.metaimage import DATA_SUFFIXES, header_of, is_metaimage, read_metaimage
 from lesion_transfer.imaging.nifti import is_nifti, read_nifti
 from lesion_transfer.imaging.raster import read_grey
 from lesion_transfer.imaging.volume import Volume, finite_range
 from lesion_transfer.imaging.walk import files_below
+from lesion_transfer.viewing.dicom_entries import frames_entry, stack_entry
+from lesion_transfer.viewing.entry import Entry, marks_at
 from lesion_transfer.viewing.patches import archive_stack, cohort_stack
 from lesion_transfer.viewing.png import is_own
 from lesion_transfer.viewing.positions import Position, Positions
 from lesion_transfer.viewing.stack import Mark, Stack, same_window
 
 PICTURES = (".png", ".jpg", ".jpeg")
-Moved = Callable[[int, int], None]
 
 
 class NothingToViewError(LesionError):
     """There is nothing to look at: a sentence that says where and what is read."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One thing to look at: its title, its size in words, how many voxels it has (0: not known before it is read)."""
-
-    title: str
-    size: str
-    n_voxels: int
-    read: Callable[[Moved], Stack]
 
 
 def entries_of(path: Path, positions: Positions) -> list[Entry]:
@@ -75,8 +62,8 @@ def _below(folder: Path, positions: Positions) -> list[Entry]:
     index = index_folder(folder)
     stacks = [stack for series in group_series(index.instances) for stack in stacks_of(series)]
     stacks.sort(key=lambda stack: stack.images[0][0].patient_id)  # within a patient by study and number, as they come
-    found = [_stack_entry(stack, positions) for stack in stacks]
-    found += [_frames_entry(image) for image in index.instances if image.frames > 1]
+    found = [stack_entry(stack, positions) for stack in stacks]
+    found += [frames_entry(image) for image in index.instances if image.frames > 1]
     pictures = []
     for file in files_below(folder):
         if file.name == IMAGES and _holds_patches(file.parent):
@@ -103,6 +90,8 @@ def _patches_entry(folder: Path) -> Entry:
 
 
 def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
+    if file.suffix.lower() in DATA_SUFFIXES:
+        file = header_of(file) or file
     if is_nifti(file):
         return Entry(title, "NIfTI", 0, lambda _: _volume_stack(read_nifti(file), title, positions.of_path(file)))
     if is_metaimage(file):
@@ -116,52 +105,11 @@ def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
     except NotDicomError:
         header = None
     if header is None:
-        raise UnreadableFileError(f"{file}: not an image that is read (DICOM, NIfTI, MetaImage, PNG, JPEG).")
-    stacks = [stack for series in group_series([header]) for stack in stacks_of(series)]
-    return _stack_entry(stacks[0], positions) if stacks else _frames_entry(header)
-
-
-def _stack_entry(stack: DicomStack, positions: Positions) -> Entry:
-    times, slices, rows, columns = stack.shape
-    first = stack.images[0][0]
-    title = _title(first)
-    size = f"{slices} slices of {rows} x {columns}" + (f", {times} times" if times > 1 else "")
-
-    def read(moved: Moved) -> Stack:
-        pixels = read_stack(stack, moved)
-        marks, outside = _marks(positions.of_patient(patient_key(first.patient_id)), stack.index_of)
-        return Stack(
-            title,
-            pixels.volume.voxels,
-            pixels.windows,
-            grid=pixels.volume.grid,
-            inverted=pixels.inverted,
-            time_names=stack.time_names,
-            marks=marks,
-            notes=pixels.problems + outside,
-            reslice=pixels.volume.grid is not None,
+        raise UnreadableFileError(
+            f"{file}: not an image that is read (DICOM, NIfTI, a MetaImage with its .mhd header, PNG, JPEG)."
         )
-
-    return Entry(title, size, times * slices * rows * columns, read)
-
-
-def _title(image: InstanceHeader) -> str:
-    number = "" if image.series_number is None else f"{image.series_number} "
-    return f"{image.patient_id or 'no PatientID'} · {number}{image.series_description or image.modality}"
-
-
-def _frames_entry(image: InstanceHeader) -> Entry:
-    """An image of several frames: slices that say nothing of where they lie."""
-    title = _title(image)
-
-    def read(moved: Moved) -> Stack:
-        frames = [frame.grey for frame in read_frames(image.file)]
-        voxels = np.array([[frame.values for frame in frames]], dtype=np.float32)
-        windows = (tuple(frame.window for frame in frames),)
-        return Stack(title, voxels, windows, inverted=frames[0].inverted, reslice=False)
-
-    size = f"{image.frames} frames of {image.rows} x {image.columns}"
-    return Entry(title, size, image.frames * image.rows * image.columns, read)
+    stacks = [stack for series in group_series([header]) for stack in stacks_of(series)]
+    return stack_entry(stacks[0], positions) if stacks else frames_entry(header)
 
 
 def _volume_stack(volume: Volume, title: str, positions: Sequence[Position]) -> Stack:
@@ -176,7 +124,7 @@ def _volume_stack(volume: Volume, title: str, positions: Sequence[Position]) -> 
         inside = all(-0.5 <= part <= n - 0.5 for part, n in zip(index, (slices, rows, columns), strict=True))
         return index if inside else None
 
-    marks, outside = _marks(positions, index_of)
+    marks, outside = marks_at(positions, index_of)
     windows = same_window(window, times, slices)
     name = "file's window" if volume.window else "whole range"
     return Stack(title, volume.voxels, windows, name, grid, marks=marks, notes=outside)
@@ -187,17 +135,3 @@ def _picture_stack(file: Path, title: str, positions: Positions) -> Stack:
     marks = tuple(Mark((0.0, y, x), name) for x, y, name in positions.in_picture(file))
     windows = same_window(Window.spanning(0.0, DISPLAY_MAX), 1, 1)
     return Stack(title, pixels[None, None], windows, "whole range", marks=marks)
-
-
-def _marks(
-    wanted: Sequence[Position],
-    index_of: Callable[[Sequence[float]], tuple[float, float, float] | None],
-) -> tuple[tuple[Mark, ...], tuple[str, ...]]:
-    """The marks of positions that lie in the images, and a note for each that does not."""
-    placed = [(index_of(position), position, name) for position, name in wanted]
-    outside = tuple(
-        f"{name or 'The position'} at {', '.join(f'{part:g}' for part in position)} mm is outside these images."
-        for index, position, name in placed
-        if index is None
-    )
-    return tuple(Mark(index, name) for index, _, name in placed if index is not None), outside

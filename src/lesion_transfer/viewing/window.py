@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from lesion_transfer.errors import LesionError
+from lesion_transfer.viewing.entry import Entry
 from lesion_transfer.viewing.screen import BACKGROUND, FAINT, MARK, TEXT, show
-from lesion_transfer.viewing.sources import Entry
 from lesion_transfer.viewing.stack import Stack
 from lesion_transfer.viewing.view import View
 
@@ -181,4 +181,4 @@ class Viewer:
 def open_window(entries: Sequence[Entry], axis: int | None = None) -> None:
     """Shows the entries in a window until it is closed; NoDisplayError where there is no screen."""
     instead = "Write a page for the browser instead: lesion view --html PAGE.html PATH"
-    show(lambda figure: Viewer(figure, entries, axis), instead)
+    show("lesion view", lambda figure: Viewer(figure, entries, axis), instead)

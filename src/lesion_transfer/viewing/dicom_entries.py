@@ -1,0 +1,61 @@
+"""DICOM images to look at: a series as volumes, an image of several frames by itself."""
+
+import numpy as np
+
+from lesion_transfer.imaging.dicom_frames import read_frames
+from lesion_transfer.imaging.dicom_index import InstanceHeader, patient_key
+from lesion_transfer.imaging.dicom_stack import DicomStack, read_stack
+from lesion_transfer.viewing.entry import Entry, Moved, marks_at
+from lesion_transfer.viewing.positions import Positions
+from lesion_transfer.viewing.stack import Mark, Stack
+
+
+def stack_entry(stack: DicomStack, positions: Positions) -> Entry:
+    """The images of a series that form a stack."""
+    times, slices, rows, columns = stack.shape
+    first = stack.images[0][0]
+    title = _title(first)
+    size = f"{slices} slices of {rows} x {columns}" + (f", {times} times" if times > 1 else "")
+
+    def read(moved: Moved) -> Stack:
+        pixels = read_stack(stack, moved)
+        marks, outside = marks_at(positions.of_patient(patient_key(first.patient_id)), stack.index_of)
+        marks += tuple(
+            Mark((number, y, x), name)
+            for number, images in enumerate(zip(*stack.images, strict=True))
+            for x, y, name in dict.fromkeys(
+                pixel for image in images for pixel in positions.by_image.get(image.sop_uid, [])
+            )
+        )
+        return Stack(
+            title,
+            pixels.volume.voxels,
+            pixels.windows,
+            grid=pixels.volume.grid,
+            inverted=pixels.inverted,
+            time_names=stack.time_names,
+            marks=marks,
+            notes=pixels.problems + outside,
+            reslice=pixels.volume.grid is not None,
+        )
+
+    return Entry(title, size, times * slices * rows * columns, read)
+
+
+def _title(image: InstanceHeader) -> str:
+    number = "" if image.series_number is None else f"{image.series_number} "
+    return f"{image.patient_id or 'no PatientID'} · {number}{image.series_description or image.modality}"
+
+
+def frames_entry(image: InstanceHeader) -> Entry:
+    """An image of several frames: slices that say nothing of where they lie."""
+    title = _title(image)
+
+    def read(moved: Moved) -> Stack:
+        frames = [frame.grey for frame in read_frames(image.file)]
+        voxels = np.array([[frame.values for frame in frames]], dtype=np.float32)
+        windows = (tuple(frame.window for frame in frames),)
+        return Stack(title, voxels, windows, inverted=frames[0].inverted, reslice=False)
+
+    size = f"{image.frames} frames of {image.rows} x {image.columns}"
+    return Entry(title, size, image.frames * image.rows * image.columns, read)
