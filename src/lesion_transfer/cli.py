@@ -334,6 +334,14 @@ def trace(
 
 
 @app.command(rich_help_panel=TOOLS)
+def series(dataset: DatasetName) -> None:
+    """Say which rows of the published image tables are which channel, by which rule, and which are none."""
+    from lesion_transfer.stages.published import published_series
+
+    Console().print(*published_series(find_layout(), dataset), sep="\n")
+
+
+@app.command(rich_help_panel=TOOLS)
 def download(
     dataset: Annotated[str, typer.Argument(metavar="prostatex|lungx|brain", help="which published data set")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where to put it; a second call goes on from there")],

@@ -130,6 +130,43 @@ def test_the_highest_series_number_replaces_earlier_ones(source):
     assert stored(finding.slices["t2"]) == 702
 
 
+def test_of_repeated_series_the_last_that_reaches_the_finding_is_taken(source):
+    source.patient()
+    source.series(10, "t2_tse_tra", value=700, places=2)
+    source.finding("10 12 9")  # on the fourth slice; series 10 ends with the second
+    source.finding("10 12 3", fid="2")
+    source.finding("10 12 90", fid="3")
+    far, near, beyond = source.read(["t2"])
+    assert (stored(far.slices["t2"]), stored(near.slices["t2"])) == (103, 701)
+    assert beyond.reason == "outside_volume"
+
+
+def test_a_gap_in_the_computed_b_value_is_not_filled_with_a_measured_one(source):
+    source.patient()
+    source.series(8, "ep2d_diff_tra_DYNDISTCALC_BVAL", value=500, b_value=b"1400")
+    (source.folder / "images" / "P1-1.1-8-500-2").unlink()
+    source.finding("10 12 6")
+    (exclusion,) = source.read(["dwi"])
+    assert exclusion.reason == Reason.MISSING_SLICE
+
+
+def test_of_two_studies_of_equal_names_each_finding_is_read_from_the_one_that_shows_it(source):
+    for study, value, height in (("1.0", 100, 60.0), ("1.1", 200, 0.0)):
+        for place in range(N_SLICES):
+            source._write(
+                source.folder / "images" / f"{study}-{place}",
+                np.full((20, 16), value + place, np.uint16),
+                StudyInstanceUID=study,
+                SeriesInstanceUID=f"{study}.4",
+                SeriesNumber=4,
+                InstanceNumber=N_SLICES - place,
+                ImagePositionPatient=[0.0, 0.0, height + GAP_MM * place],
+            )
+    source.finding("10 12 63")
+    source.finding("10 12 6", fid="2")
+    assert [stored(one.slices["t2"]) for one in source.read(["t2"])] == [101, 202]
+
+
 def test_only_transverse_series_count(source):
     source.series(4, "t2_tse_tra", ImageOrientationPatient=[1.0, 0.0, 0.0, 0.0, 0.0, -1.0])
     source.finding()

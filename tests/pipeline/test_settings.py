@@ -64,6 +64,7 @@ def test_the_committed_settings_are_valid_and_have_the_seven_phases():
         ({"datasets__brain__kind": "knee"}, "datasets.brain.kind"),
         ({"datasets__brain__phantom": None}, "datasets.brain.phantom"),
         ({"datasets__brain__tables": "both"}, "datasets.brain"),
+        ({"datasets__prostatex__tables": "both"}, "n_test_patients"),
         ({"cohorts__prostatex_mpmri__mode": "single"}, "cohorts.prostatex_mpmri"),
         ({"cohorts__prostatex_dwi__slice_rule": "position"}, "cohorts.prostatex_dwi.slice_rule"),
         ({"split__test_share": 0.0}, "split.test_share"),

@@ -45,4 +45,7 @@ class DatasetOptions(Options):
         for key, kind in (("tables", "prostatex"), ("air_below_hu", "lungx")):
             if key in self.model_fields_set and self.kind != kind:
                 raise ValueError(f"{key}: a setting of kind {kind}, not of {self.kind}")
+        generated = self.phantom if self.source == "phantom" else None
+        if self.tables != "train" and generated is not None and generated.n_test_patients == 0:
+            raise ValueError(f"tables: {self.tables}, but phantom.n_test_patients is 0: there are no test tables")
         return self

@@ -157,7 +157,7 @@ class _Patient:
     def _slice(
         self, channel: str, study: Sequence[Series], row: FindingRow, described: Sequence[ImageRow]
     ) -> SequenceSlice:
-        chosen = choose_series(channel, study, row.patient_id, described)
+        chosen = choose_series(channel, study, row.patient_id, row.position_lps_mm, described)
         placed = choose_slice(self.slice_rule, chosen, row.position_lps_mm, described)
         return SequenceSlice(
             pixels=self.cache.read(placed.image.file),

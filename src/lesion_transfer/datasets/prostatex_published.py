@@ -1,5 +1,6 @@
 """What the published image rows of PROSTATEx say by themselves: which channel each is, and in which plane it lies."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ _PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "transverse")
 RESOLVED_BY = ("ProxID", "fid", "pos", "WorldMatrix", "DCMSerDescr", "DCMSerNum")
 UNKNOWN = "unknown_name"
 NOT_TRANSVERSE = "not_transverse"
+_TIME = re.compile(r"TT=[\d.]+s$")
 
 
 @dataclass(frozen=True)
@@ -65,5 +67,5 @@ def rows_by_rule(rows: Iterable[ResolvedRow]) -> dict[str, int]:
 
 
 def unresolved(rows: Sequence[ResolvedRow]) -> dict[str, int]:
-    """The descriptions of the rows that are no channel, and how many rows have each."""
-    return dict(sorted(Counter(row.description for row in rows if row.channel is None).items()))
+    """The descriptions (without a dynamic image's time) of the rows that are no channel, and how many have each."""
+    return dict(sorted(Counter(_TIME.sub("TT=...", row.description) for row in rows if row.channel is None).items()))

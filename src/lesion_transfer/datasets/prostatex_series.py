@@ -12,6 +12,7 @@ from lesion_transfer.datasets.prostatex_names import (
     named_b_value,
     named_sequence,
 )
+from lesion_transfer.datasets.prostatex_slices import matches, shows
 from lesion_transfer.datasets.prostatex_tables import ImageRow, Position
 from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
@@ -88,9 +89,17 @@ def _usable(image: InstanceHeader) -> bool:
 
 
 def choose_series(
-    channel: str, series: Sequence[Series], patient_id: str, described: Sequence[ImageRow] = ()
+    channel: str,
+    series: Sequence[Series],
+    patient_id: str,
+    position_lps_mm: Position | None = None,
+    described: Sequence[ImageRow] = (),
 ) -> Series:
-    """The series of a channel; RefusalError `missing_series`, with what the table names, when the patient has none."""
+    """The first of the channel's best candidates that shows the position; where none does, or none is given, the first.
+
+    A repeated T2 may lie elsewhere: of ProstateX-0148 the last one does not reach the findings, and the first does.
+    RefusalError `missing_series`, with what the table names, when there is no candidate.
+    """
     found = candidates(channel, series)
     if not found:
         seen = ", ".join(sorted({one.description or "no description" for one in series}))
@@ -100,6 +109,9 @@ def choose_series(
         raise RefusalError(
             Reason.MISSING_SERIES, f"{patient_id} has no transverse {_MEANING[channel]} among: {seen}.{hint}"
         )
+    if position_lps_mm is not None:
+        alike = (one.series for one in found if one.rank == found[0].rank)  # another b-value is another channel
+        return next((one for one in alike if shows(one, position_lps_mm)), found[0].series)
     return found[0].series
 
 
@@ -108,8 +120,10 @@ def choose_study(
 ) -> list[Series]:
     """The series of the study in which a finding was described; `rows` are the finding's image rows.
 
-    Of several studies: the one whose series agree with the most rows in number and description; then with the most
-    voxels (ijk) that those rows give for the position; then with the most channels; then the smallest UID.
+    Of several studies: the one that shows the position in the most channels (those of ProstateX-0025 share numbers and
+    names, and each shows but some findings); then whose series agree with the most rows in number and description; then
+    with the most voxels (ijk) that those rows give for the position; then with the most channels; then the smallest
+    UID.
     """
     studies: dict[str, list[Series]] = {}
     for one in series:
@@ -117,18 +131,15 @@ def choose_study(
     if len(studies) <= 1:
         return list(series)
 
-    def merit(study_uid: str) -> tuple[int, int, int]:
+    def merit(study_uid: str) -> tuple[int, int, int, int]:
         members = studies[study_uid]
+        of_channels = [candidates(channel, members) for channel in channels]
+        showing = sum(any(shows(one.series, position_lps_mm) for one in found) for found in of_channels)
         named = [(one, row) for one in members for row in rows if matches(one, row)]
         placed = sum(_shows(one, row, position_lps_mm) for one, row in named)
-        return len(named), placed, sum(bool(candidates(channel, members)) for channel in channels)
+        return showing, len(named), placed, sum(map(bool, of_channels))
 
     return studies[max(sorted(studies), key=merit)]
-
-
-def matches(series: Series, row: ImageRow) -> bool:
-    """Whether an image row speaks of this series, by number and description."""
-    return series.number == row.series_number and series.description.casefold() == row.series_description.casefold()
 
 
 def _shows(series: Series, row: ImageRow, position_lps_mm: Position) -> bool:

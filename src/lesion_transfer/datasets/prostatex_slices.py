@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lesion_transfer.datasets.prostatex_series import matches
 from lesion_transfer.datasets.prostatex_tables import ImageRow, Position
 from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
@@ -46,6 +45,20 @@ def choose_slice(rule: str, series: Series, position_lps_mm: Position, rows: Seq
             f"{image.columns} x {image.rows}.",
         )
     return placed
+
+
+def shows(series: Series, position_lps_mm: Position) -> bool:
+    """Whether the position lies within the series: on one of its slices, or within half their spacing of one."""
+    try:
+        choose_slice("world", series, position_lps_mm, ())
+    except RefusalError:
+        return False
+    return True
+
+
+def matches(series: Series, row: ImageRow) -> bool:
+    """Whether an image row speaks of this series, by number and description."""
+    return series.number == row.series_number and series.description.casefold() == row.series_description.casefold()
 
 
 def _placed(image: InstanceHeader, position_lps_mm: Position) -> PlacedSlice:
