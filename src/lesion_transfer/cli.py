@@ -142,6 +142,22 @@ def ledger() -> None:
 
 
 @app.command(rich_help_panel=MODELS)
+def reproduction() -> None:
+    """Train the thesis's chapter 5: one network on stacked sequences, 80/10/10 by patient, with a written report."""
+    from lesion_transfer.stages.reproduction import reproduction as stage
+
+    stage(find_layout())
+
+
+@app.command(rich_help_panel=MODELS)
+def challenge(test_cohort: CohortName) -> None:
+    """Train on all findings and write a PROSTATEx challenge CSV for each kept epoch."""
+    from lesion_transfer.stages.challenge import challenge as stage
+
+    stage(find_layout(), test_cohort)
+
+
+@app.command(rich_help_panel=MODELS)
 def evaluate() -> None:
     """Compare before and after on the untouched test subset, with intervals over patients."""
     from lesion_transfer.stages.evaluate import evaluate as stage

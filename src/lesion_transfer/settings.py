@@ -20,7 +20,16 @@ from lesion_transfer.learning.options import (
 )
 from lesion_transfer.options import Options
 from lesion_transfer.transfer.arms import Step, arm_steps
-from lesion_transfer.transfer.options import BEFORE, TARGET, ArmOptions, LedgerOptions, Overrides
+from lesion_transfer.transfer.options import (
+    BEFORE,
+    TARGET,
+    ArmOptions,
+    ChallengeOptions,
+    LedgerOptions,
+    Overrides,
+    ReproductionOptions,
+    inherited,
+)
 from lesion_transfer.transfer.plan import FIRST_PHASE, KEEP, RESET, Phase, PlanError, ancestors, order_phases
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -94,6 +103,9 @@ class Settings(TrainingOptions):
     evaluation: EvaluationOptions
     arms: Annotated[dict[Name, ArmOptions], Field(min_length=1)]
     ledger: LedgerOptions
+    reproduction: ReproductionOptions
+    challenge: Annotated[dict[Name, ChallengeOptions], Field(max_length=1)]
+    """By the cohort of the test findings; none: no challenge."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -123,6 +135,30 @@ class Settings(TrainingOptions):
             _known(phase, self.phases, f"evaluation.{key}", "phase")
             if self.phases[phase].cohort != self.target:
                 raise ValueError(f"evaluation.{key}: {phase} is not trained on the target {self.target}")
+        return self
+
+    @model_validator(mode="after")
+    def _chapter_5_can_run(self) -> Self:
+        _known(self.reproduction.cohort, self.cohorts, "reproduction.cohort", "cohort")
+        self.reproduction_network()
+        trained = self.cohorts[self.reproduction.cohort]
+        for name, entry in self.challenge.items():
+            _known(name, self.cohorts, f"challenge.{name}", "cohort")
+            test = self.cohorts[name]
+            source = self.datasets[test.dataset]
+            if (source.kind, source.tables) != ("prostatex", "test"):
+                raise ValueError(
+                    f"challenge.{name}: datasets.{test.dataset} must be kind: prostatex with tables: test, whose "
+                    "findings the challenge asks for"
+                )
+            if (test.image_channels, test.patch_pixels) != (trained.image_channels, trained.patch_pixels):
+                raise ValueError(
+                    f"challenge.{name}: its channels and patch_pixels must be those of {self.reproduction.cohort}, "
+                    "which the challenge trains on (reproduction.cohort)"
+                )
+            epochs = self.challenge_hyperparameters(name).epochs
+            if late := [epoch for epoch in entry.keep_epochs if epoch > epochs]:
+                raise ValueError(f"challenge.{name}.keep_epochs: {late[0]} is beyond the {epochs} epochs of training")
         return self
 
     @model_validator(mode="after")
@@ -159,12 +195,22 @@ class Settings(TrainingOptions):
 
     def hyperparameters(self, phase: str) -> TrainingOptions:
         """Those of one phase, with null replaced by the top level's value."""
-        inherited = {key: getattr(self, key) for key in HYPERPARAMETERS}
-        if phase != FIRST_PHASE:
-            entry = self.transfer[phase]
-            own = {key: getattr(entry, key) for key in HYPERPARAMETERS}
-            inherited |= {key: value for key, value in own.items() if value is not None}
-        return TrainingOptions(**inherited)
+        top = TrainingOptions(**{key: getattr(self, key) for key in HYPERPARAMETERS})
+        return top if phase == FIRST_PHASE else inherited(self.transfer[phase], top)
+
+    def reproduction_hyperparameters(self) -> TrainingOptions:
+        """Those of the reproduction, with null replaced by the top level's value."""
+        return inherited(self.reproduction, self.hyperparameters(FIRST_PHASE))
+
+    def reproduction_network(self) -> NetworkOptions:
+        """The network of the reproduction and the challenge: `network` with their own cut and dropout."""
+        own = {"cut": self.reproduction.cut, "dropout_after_dense": self.reproduction.dropout_after_dense}
+        return NetworkOptions(**{**self.network.model_dump(), **own})
+
+    def challenge_hyperparameters(self, test_cohort: str) -> TrainingOptions:
+        """Those of the challenge, with null replaced by the reproduction's value; there is no scheduler (5.3.1)."""
+        found = inherited(self.challenge[test_cohort], self.reproduction_hyperparameters())
+        return found.model_copy(update={"plateau_factor": 1.0})
 
     def arm_steps(self, arm: str) -> list[Step]:
         """The phases of an arm of the ledger, complete, with the ledger's share of their epochs."""

@@ -32,6 +32,7 @@ TINY = {
     "batch_size": 16,
     "threads": 1,
     "roulette": {"n": 2},
+    "reproduction": {"epochs": 1, "roulette_n": 2, "test_share": 0.2, "validation_share": 0.2},
     "network": {"filters": [2, 2, 4], "dense": [8, 4, 4]},
     "evaluation": {"bootstrap_draws": 100},
     "ledger": {"repeats": 1, "folds": 2, "bootstrap_draws": 100},
@@ -97,8 +98,11 @@ def _merge(content, values) -> None:
             content[key] = value
 
 
-def new_project(root: Path) -> Project:
-    """The repository's own files with tiny settings, committed, with a remote of its own inside it."""
+def new_project(root: Path, *, chapter5: bool = False) -> Project:
+    """The repository's own files with tiny settings, committed, with a remote of its own inside it.
+
+    chapter5: with the stacked cohort and the challenge; without them the reproduction reads the target's cohort.
+    """
     root.mkdir()
     for part in PARTS:
         source, target = ROOT / part, root / part
@@ -110,7 +114,11 @@ def new_project(root: Path) -> Project:
     project = Project(root)
     project.change_params(TINY)
     content = YAML().load(root / "params.yaml")
-    del content["cohorts"]["prostatex_mpmri"]
+    if not chapter5:
+        for section, name in (("cohorts", "prostatex_mpmri"), ("cohorts", "prostatex_test")):
+            del content[section][name]
+        del content["datasets"]["prostatex_test"], content["challenge"]["prostatex_test"]
+        content["reproduction"]["cohort"] = "prostatex_dwi"
     for phase in content["transfer"].values():
         phase.update(dict.fromkeys(HYPERPARAMETERS))
     YAML().dump(content, root / "params.yaml")

@@ -24,6 +24,8 @@ class PhantomOptions(Options):
     """Another seed makes other patients."""
     n_test_patients: Annotated[int, Field(ge=0)] = 0
     """Of PROSTATEx, patients of the test tables, whose labels are not told; 0: there are no test tables."""
+    first_number: Annotated[int, Field(ge=0)] = 0
+    """Of PROSTATEx, the number of the first patient: two phantoms of one project must not share patients."""
     ktrans: bool = False
     """Of PROSTATEx, whether every patient has a Ktrans map."""
 

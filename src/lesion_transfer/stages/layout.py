@@ -117,6 +117,14 @@ class Layout:
         return self.reports / "curves.csv"
 
     @property
+    def reproduction_report(self) -> Path:
+        return self.reports / "reproduction.md"
+
+    def challenge_file(self, name: str) -> Path:
+        """A submission: epoch_NNN or ensemble."""
+        return self.reports / "challenge" / f"{name}.csv"
+
+    @property
     def report(self) -> Path:
         return self.reports / "report.html"
 

@@ -45,13 +45,21 @@ def write_phase(folder: Path, settings: Settings, start: Start, result: Training
         "hyperparameters": start.options.model_dump(mode="json"),
         "lineage": start.lineage,
     }
-    sha256 = save_model(folder, result.best_state, info)
-    history = pd.DataFrame(result.history)
-    history.insert(1, "replicate", start.replicate)
-    write_csv(folder / "history.csv", history.astype({"epoch": int}))
     table = predictions(network, loaded)
     if phase.cohort == settings.target:
         table = pd.concat([table, enhanced_predictions(network, loaded, settings)], ignore_index=True)
+    summary = write_training(folder, start.replicate, result, info, table)
+    return {**summary, "extractor_unchanged": info["extractor_sha256_before"] == info["extractor_sha256_after"]}
+
+
+def write_training(
+    folder: Path, replicate: int, result: TrainingResult, info: dict[str, Any], table: pd.DataFrame
+) -> dict[str, Any]:
+    """Writes model, history.csv, predictions.csv (`table`) and the gradient flow; returns the best epoch's scores."""
+    sha256 = save_model(folder, result.best_state, info)
+    history = pd.DataFrame(result.history)
+    history.insert(1, "replicate", replicate)
+    write_csv(folder / "history.csv", history.astype({"epoch": int}))
     write_csv(folder / "predictions.csv", table)
     save_gradient_flow(folder, result.gradient_flow)
     selected_on = {
@@ -59,12 +67,7 @@ def write_phase(folder: Path, settings: Settings, start: Start, result: Training
         for key, value in result.best_metrics.items()
         if key.startswith("validation_") and math.isfinite(value)
     }
-    return {
-        "best_epoch": result.best_epoch,
-        "validation_selected_on": selected_on,
-        "model_sha256": sha256,
-        "extractor_unchanged": info["extractor_sha256_before"] == info["extractor_sha256_after"],
-    }
+    return {"best_epoch": result.best_epoch, "validation_selected_on": selected_on, "model_sha256": sha256}
 
 
 def trained_network(start: Start, result: TrainingResult) -> LesionNetwork:

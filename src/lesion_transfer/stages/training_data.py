@@ -53,14 +53,18 @@ def read_assigned(layout: Layout, name: str, replicate: int = 0) -> pd.DataFrame
 
 
 def load_training_data(layout: Layout, settings: Settings, name: str, replicate: int = 0) -> LoadedCohort:
-    """The cohort `name` of one replicate, normalised with statistics of its training rows.
+    """The cohort `name` with the rows of one replicate; raises StageError as `with_rows` does."""
+    return with_rows(layout, settings, name, read_assigned(layout, name, replicate))
+
+
+def with_rows(layout: Layout, settings: Settings, name: str, assigned: pd.DataFrame) -> LoadedCohort:
+    """The cohort `name` normalised with statistics of the training rows of `assigned`, which has a row an image.
 
     Raises StageError where files are missing, disagree, the stored margin is too small for the augmentation, or the
     augmentation moves patches otherwise than it says.
     """
     options = settings.cohorts[name]
     cohort = load_cohort(require(layout.cohort(name), f"lesion cohort {name}"))
-    assigned = read_assigned(layout, name, replicate)
     if list(assigned["finding_key"]) != list(cohort.findings["finding_key"]):
         raise StageError(f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign {name}`")
     needed = required_margin(settings.augmentation, cohort.patch_pixels)

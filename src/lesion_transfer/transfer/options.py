@@ -1,4 +1,4 @@
-"""What params.yaml says of the ledger and its arms; no torch, so that settings can check it."""
+"""What params.yaml says of the ledger, its arms, and of thesis chapter 5; no torch, so that settings can check it."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,3 +55,30 @@ class LedgerOptions(Options):
     bootstrap_draws: Annotated[int, Field(ge=100)]
     smallest_difference: Annotated[float, Field(gt=0, lt=0.5)]
     """Of AUC, for which the number of lesions is computed that would tell it."""
+
+
+def inherited(entry: Overrides, defaults: TrainingOptions) -> TrainingOptions:
+    """The hyperparameters of an entry: its own where it has one, else those of `defaults`."""
+    own = {key: getattr(entry, key) for key in TrainingOptions.model_fields}
+    return defaults.model_copy(update={key: value for key, value in own.items() if value is not None})
+
+
+class ReproductionOptions(Overrides):
+    """The experiment of thesis chapter 5: one training, 80/10/10 by patient; null is the top level's value."""
+
+    cohort: str
+    test_share: Annotated[float, Field(gt=0, lt=1)]
+    validation_share: Annotated[float, Field(gt=0, lt=1)]
+    roulette_n: Annotated[int, Field(ge=1)]
+    cut: Annotated[int, Field(ge=1)]
+    """Of the network, as in `network`, whose other values hold here too."""
+    dropout_after_dense: list[Annotated[int, Field(ge=1)]]
+
+
+class ChallengeOptions(Overrides):
+    """The challenge (thesis 5.3): all findings train; null is the reproduction's value."""
+
+    keep_epochs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    """Epochs whose model is kept and predicts the test findings."""
+    ensemble: bool
+    """Whether the mean of the kept models' probabilities is written too."""

@@ -148,7 +148,7 @@ def plan_patients(recipe: ProstatexRecipe, options: PhantomOptions, seed: int) -
         missing = max(2 - sum(counts[1:]), 0)
         counts = [counts[0] - missing, counts[1] + missing, *counts[2:]]
     labels = named_generator(seed, "prostatex", "labels")
-    patients = _deal_out(recipe, options, seed, counts, 0, generator, labels)
+    patients = _deal_out(recipe, options, seed, counts, options.first_number, generator, labels)
     if options.n_patients >= ODDITIES_FROM:
         patients = _with_oddities(patients, generator)
     return patients
@@ -158,7 +158,7 @@ def plan_test_patients(recipe: ProstatexRecipe, options: PhantomOptions, seed: i
     """The patients of the test tables, numbered after those of the training tables, without oddities."""
     generator, labels = (named_generator(seed, "prostatex", name) for name in ("test patients", "test labels"))
     counts = shares_to_counts(recipe.findings_per_patient, options.n_test_patients)
-    return _deal_out(recipe, options, seed, counts, options.n_patients, generator, labels)
+    return _deal_out(recipe, options, seed, counts, options.first_number + options.n_patients, generator, labels)
 
 
 def _deal_out(

@@ -1,0 +1,139 @@
+"""Stage `challenge`: a network of the reproduction's kind trained on all findings predicts the test findings (5.3)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lesion_transfer.cohorts.cohort import Cohort, load_cohort
+from lesion_transfer.evaluation.challenge import submission
+from lesion_transfer.files import write_csv, write_json
+from lesion_transfer.learning.checkpoint import load_model, save_model
+from lesion_transfer.learning.network import LesionNetwork, build_network
+from lesion_transfer.learning.scoring import predict_probabilities
+from lesion_transfer.learning.streams import torch_generator
+from lesion_transfer.learning.training import state_copy, train
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.compute import prepare_compute
+from lesion_transfer.stages.layout import Layout, entry, require
+from lesion_transfer.stages.phase_mirror import mirror_epoch
+from lesion_transfer.stages.progress import progress_bar
+from lesion_transfer.stages.reproduction import NAME as REPRODUCTION
+from lesion_transfer.stages.training_data import LoadedCohort, with_rows
+from lesion_transfer.tracking import tracked_run
+
+NAME = "challenge"
+
+
+def challenge(layout: Layout, test_cohort: str) -> None:
+    """Writes models/challenge/epoch_NNN, reports/challenge/epoch_NNN.csv and reports/challenge.json.
+
+    All labelled findings of the reproduction's cohort train, from the reproduction's initialisation, without validation
+    and without scheduler.
+    """
+    settings = layout.settings()
+    asked = entry(settings.challenge, test_cohort, "challenge")
+    options = settings.challenge_hyperparameters(test_cohort)
+    device = prepare_compute(settings)
+    loaded = with_rows(layout, settings, settings.reproduction.cohort, _everything_trains(layout, settings))
+    test = load_cohort(require(layout.cohort(test_cohort), f"lesion cohort {test_cohort}"))
+    published = _published(test)
+    labels = loaded.cohort.findings["label"].dropna().astype(bool)
+    images = torch.from_numpy(loaded.zscore.apply(test))
+    network = _start(layout, settings, loaded)
+    kept: dict[int, dict[str, float]] = {}
+    params = {**options.model_dump(mode="json"), **asked.model_dump(mode="json", include={"keep_epochs", "ensemble"})}
+    params |= {"cohort": settings.reproduction.cohort, "test_cohort": test_cohort, "seed": settings.seed}
+    with tracked_run(NAME, stage=f"{NAME}@{test_cohort}", params=params, tags={}) as run:
+        with progress_bar(f"training {NAME}", options.epochs) as move:
+
+            def after_epoch(row: dict[str, float]) -> None:
+                epoch = int(row["epoch"])
+                mirror_epoch(run, row, 0)
+                move(epoch, note=f"training AUC {row['train_auc']:.3f}")
+                if epoch in asked.keep_epochs:
+                    _keep(layout, network, loaded, epoch)
+                    kept[epoch] = _mean_by_finding(test, predict_probabilities(network, images, test.patch_pixels))
+
+            train(
+                network,
+                loaded.data,
+                options,
+                settings.augmentation,
+                frozen=False,
+                seed=settings.seed,
+                name=NAME,
+                patch_pixels=loaded.cohort.patch_pixels,
+                device=device,
+                on_epoch=after_epoch,
+            )
+        prior = float(labels.mean())
+        files = {f"epoch_{epoch:03d}": probabilities for epoch, probabilities in sorted(kept.items())}
+        if asked.ensemble:
+            files["ensemble"] = {
+                key: float(np.mean([one[key] for one in kept.values()])) for key in test.findings["finding_key"]
+            }
+        for name, probabilities in files.items():
+            write_csv(layout.challenge_file(name), submission(published, probabilities, prior))
+        summary = _summary(test, published, prior, files, phantom=settings.is_phantom(test_cohort))
+        write_json(layout.metrics(NAME), summary)
+        run.log_metrics({"n_findings": len(published), "n_filled_with_prior": len(summary["filled_with_prior"])})
+        run.log_folder(layout.challenge_file("any").parent, "submissions")
+        run.log_folder(layout.model(NAME), "models")
+
+
+def _everything_trains(layout: Layout, settings: Settings) -> pd.DataFrame:
+    name = settings.reproduction.cohort
+    findings = load_cohort(require(layout.cohort(name), f"lesion cohort {name}")).findings
+    rows = findings[["finding_key", "patient_id"]]
+    return rows.assign(replicate=0, subset="train", fold=pd.array([pd.NA] * len(rows), dtype="Int64"))
+
+
+def _published(cohort: Cohort) -> pd.DataFrame:
+    """finding_key, patient_id, finding_id of every row of the test table: those with images and those without."""
+    keys = ["finding_key", "patient_id", "finding_id"]
+    excluded = pd.read_csv(cohort.folder / "excluded.csv", dtype=str, keep_default_na=False)
+    rows = pd.concat([cohort.findings[keys].astype(str), excluded[keys]], ignore_index=True)
+    return rows.drop_duplicates("finding_key").sort_values("finding_key", ignore_index=True)
+
+
+def _start(layout: Layout, settings: Settings, loaded: LoadedCohort) -> LesionNetwork:
+    """The initialisation that the reproduction's roulette chose, drawn again."""
+    _, info = load_model(require(layout.model(REPRODUCTION), "lesion reproduction"))
+    generator = torch_generator(settings.seed, REPRODUCTION, "member", str(info["roulette_member"]))
+    dropout = settings.reproduction_hyperparameters().dropout
+    channels, pixels = len(loaded.cohort.channels), loaded.cohort.patch_pixels
+    return build_network(settings.reproduction_network(), channels, dropout, generator, pixels)
+
+
+def _keep(layout: Layout, network: LesionNetwork, loaded: LoadedCohort, epoch: int) -> None:
+    info = {
+        **network.description(),
+        "phase": NAME,
+        "cohort": loaded.cohort.name,
+        "channels": loaded.cohort.channels,
+        "zscore": loaded.zscore.to_dict(),
+        "epoch": epoch,
+    }
+    save_model(layout.model(NAME) / f"epoch_{epoch:03d}", state_copy(network), info)
+
+
+def _mean_by_finding(cohort: Cohort, probabilities: np.ndarray) -> dict[str, float]:
+    """By finding_key; where each sequence is an image of its own, the mean over a finding's images."""
+    means = pd.Series(probabilities).groupby(cohort.findings["finding_key"].to_numpy()).mean()
+    return {str(key): float(value) for key, value in means.items()}
+
+
+def _summary(
+    test: Cohort, published: pd.DataFrame, prior: float, files: Mapping[str, Any], *, phantom: bool
+) -> dict[str, Any]:
+    seen = set(test.findings["finding_key"])
+    return {
+        "n_findings": len(published),
+        "prior": prior,
+        "filled_with_prior": [key for key in published["finding_key"] if key not in seen],
+        "submissions": list(files),
+        "phantom": phantom,
+    }

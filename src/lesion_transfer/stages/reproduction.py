@@ -1,0 +1,174 @@
+"""Stage `reproduction`: the thesis's chapter 5, one training on stacked sequences, 80/10/10 by patient."""
+
+from typing import Any
+
+import pandas as pd
+import torch
+
+from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.cohorts.splits import assign_patients
+from lesion_transfer.evaluation.summary import summarise
+from lesion_transfer.files import write_json, write_text
+from lesion_transfer.learning.losses import loss_function
+from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.options import NetworkOptions
+from lesion_transfer.learning.roulette import RouletteResult
+from lesion_transfer.learning.roulette import roulette as spin
+from lesion_transfer.learning.training import train
+from lesion_transfer.settings import Settings
+from lesion_transfer.stages.compute import prepare_compute
+from lesion_transfer.stages.layout import Layout, require
+from lesion_transfer.stages.phase_files import write_training
+from lesion_transfer.stages.phase_mirror import mirror_epoch, mirror_phase
+from lesion_transfer.stages.predictions import enhanced_predictions, predictions
+from lesion_transfer.stages.progress import progress_bar
+from lesion_transfer.stages.split import dataset_rows
+from lesion_transfer.stages.training_data import LoadedCohort, with_rows
+from lesion_transfer.tracking import tracked_run
+
+NAME = "reproduction"
+THESIS = {"best_epoch": 21, "validation_auc": 0.765, "validation_accuracy": 0.7525, "test_auc_enhanced": 0.75}
+"""Thesis 5.2.4; its hyperparameters were searched on the test AUC."""
+
+
+def reproduction(layout: Layout) -> None:
+    """Writes models/reproduction, reports/reproduction.json and reports/reproduction.md."""
+    settings = layout.settings()
+    asked, options, network_options = (
+        settings.reproduction,
+        settings.reproduction_hyperparameters(),
+        settings.reproduction_network(),
+    )
+    device = prepare_compute(settings)
+    loaded = with_rows(layout, settings, asked.cohort, _assigned(layout, settings))
+    winner = _roulette(settings, network_options, loaded, device)
+    network = LesionNetwork(network_options, len(loaded.cohort.channels), options.dropout, loaded.cohort.patch_pixels)
+    network.load_state_dict(winner.best_state)
+    params = {
+        **options.model_dump(mode="json"),
+        "cohort": asked.cohort,
+        "seed": settings.seed,
+        "roulette_n": asked.roulette_n,
+        "network": network_options.model_dump(mode="json"),
+        "augmentation": settings.augmentation.model_dump(mode="json"),
+    }
+    with tracked_run(NAME, stage=NAME, params=params, tags={}) as run:
+        with progress_bar(f"training {NAME}", options.epochs) as move:
+
+            def after_epoch(row: dict[str, float]) -> None:
+                mirror_epoch(run, row, 0)
+                move(int(row["epoch"]), note=f"validation AUC {row['validation_auc']:.3f}")
+
+            result = train(
+                network,
+                loaded.data,
+                options,
+                settings.augmentation,
+                frozen=False,
+                seed=settings.seed,
+                name=NAME,
+                patch_pixels=loaded.cohort.patch_pixels,
+                device=device,
+                on_epoch=after_epoch,
+            )
+        network.load_state_dict(result.best_state)
+        network.cpu()
+        tables = [predictions(network, loaded), enhanced_predictions(network, loaded, settings)]
+        table = pd.concat(tables, ignore_index=True)
+        info = {
+            **network.description(),
+            "phase": NAME,
+            "cohort": asked.cohort,
+            "channels": loaded.cohort.channels,
+            "zscore": loaded.zscore.to_dict(),
+            "roulette_member": winner.best_member,
+            "best_epoch": result.best_epoch,
+            "hyperparameters": options.model_dump(mode="json"),
+            "seed": settings.seed,
+        }
+        summary = write_training(layout.model(NAME), 0, result, info, table)
+        summary["test"] = _test_scores(table, settings)
+        summary["thesis"] = THESIS
+        summary["phantom"] = settings.is_phantom(asked.cohort)
+        write_json(layout.metrics(NAME), summary)
+        write_text(layout.reproduction_report, _report(summary, loaded))
+        mirror_phase(run, layout.model(NAME), loaded, result, summary)
+        run.log_bytes("reproduction.md", layout.reproduction_report.read_bytes())
+
+
+def _assigned(layout: Layout, settings: Settings) -> pd.DataFrame:
+    """The cohort's rows with a split of their own, as the chapter has it: nothing of it is the transfer's."""
+    asked = settings.reproduction
+    options = settings.split.model_copy(
+        update={"test_share": asked.test_share, "validation_share": asked.validation_share, "replicates": 1}
+    )
+    rows = dataset_rows(layout, settings, settings.dataset_of(asked.cohort))
+    split = assign_patients(rows, options, True, settings.seed).set_index("finding_key")
+    cohort = load_cohort(require(layout.cohort(asked.cohort), f"lesion cohort {asked.cohort}"))
+    return split.loc[cohort.findings["finding_key"]].reset_index()
+
+
+def _roulette(
+    settings: Settings, options: NetworkOptions, loaded: LoadedCohort, device: torch.device
+) -> RouletteResult:
+    return spin(
+        options,
+        loaded.data,
+        settings.reproduction.roulette_n,
+        settings.seed,
+        len(loaded.cohort.channels),
+        dropout=settings.reproduction_hyperparameters().dropout,
+        name=NAME,
+        patch_pixels=loaded.cohort.patch_pixels,
+        device=device,
+        loss=loss_function(settings.reproduction_hyperparameters().loss),
+    )
+
+
+def _test_scores(table: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    """Every metric with its interval on the test findings, plain and enhanced."""
+    test = table[table["subset"] == "test"]
+    entries = summarise(test, settings.seed, n_draws=settings.evaluation.bootstrap_draws)
+    return {entry["prediction"]: entry["metrics"] for entry in entries}
+
+
+def _report(summary: dict[str, Any], loaded: LoadedCohort) -> str:
+    """The written report of the best epoch (thesis 5.2.3) in Markdown."""
+    selected, best = summary["validation_selected_on"], summary["best_epoch"]
+    subsets = {name: len(loaded.rows(name)) for name in ("train", "validation", "test")}
+    patients = loaded.assigned.groupby("subset")["patient_id"].nunique()
+    kinds = list(summary["test"])
+    warning = (
+        "**Phantom data: figures without meaning for patients.**" if summary["phantom"] else "Not for clinical use."
+    )
+    lines = [
+        "# Reproduction (thesis chapter 5)",
+        "",
+        warning,
+        "",
+        f"Best epoch: {best} (the thesis: {THESIS['best_epoch']}). Findings and patients: "
+        + ", ".join(f"{name} {n} of {patients.get(name, 0)}" for name, n in subsets.items())
+        + ".",
+        "",
+        "| metric | validation (selected on) | " + " | ".join(f"test, {kind} [95 % interval]" for kind in kinds) + " |",
+        "|---|---|" + "---|" * len(kinds),
+    ]
+    for metric, value in selected.items():
+        cells = [_cell(summary["test"][kind].get(metric)) for kind in kinds]
+        lines.append(f"| {metric} | {value:.3f} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"The thesis: validation AUC {THESIS['validation_auc']} and accuracy {THESIS['validation_accuracy']}, test AUC "
+        f"{THESIS['test_auc_enhanced']} with 11 augmented copies; its hyperparameters were searched on that test AUC.",
+        "Intervals resample patients, not lesions.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(estimate: dict[str, Any] | None) -> str:
+    if estimate is None or estimate["value"] is None:
+        return "undefined"
+    note = f"; {estimate['note']}" if estimate["note"] else ""
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f}{note}"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]{note}"

@@ -1,0 +1,89 @@
+"""The reproduction and the challenge on tiny phantoms, stage by stage, without DVC."""
+
+import json
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from lesion_transfer.settings import SettingsError, settings_from
+from lesion_transfer.stages.acquire import acquire
+from lesion_transfer.stages.challenge import challenge
+from lesion_transfer.stages.cohort import cohort
+from lesion_transfer.stages.layout import Layout
+from lesion_transfer.stages.reproduction import reproduction
+
+from .conftest import Project, new_project
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory) -> Layout:
+    project: Project = new_project(tmp_path_factory.mktemp("chapter5") / "project", chapter5=True)
+    project.change_params(
+        {
+            "reproduction": {"epochs": 2, "roulette_n": 2, "test_share": 0.2, "validation_share": 0.2},
+            "challenge": {"prostatex_test": {"epochs": 3, "keep_epochs": [1, 3], "ensemble": True}},
+        }
+    )
+    layout = Layout(project.root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(project.root))
+        for dataset in ("prostatex", "prostatex_test"):
+            acquire(layout, dataset)
+        for name in ("prostatex_dwi", "prostatex_mpmri", "prostatex_test"):
+            cohort(layout, name)
+        reproduction(layout)
+        challenge(layout, "prostatex_test")
+    return layout
+
+
+def test_the_reproduction_splits_by_patient_and_reports_its_best_epoch(layout):
+    predictions = pd.read_csv(layout.model("reproduction") / "predictions.csv")
+    plain = predictions[predictions["copy"] == 0]
+    assert set(plain["subset"]) == {"train", "validation", "test"}
+    assert (plain.groupby("patient_id")["subset"].nunique() == 1).all()
+    assert predictions["copy"].max() == 11
+    summary = json.loads(layout.metrics("reproduction").read_text())
+    assert summary["test"]["plain"]["auc"]["n"] == (plain["subset"] == "test").sum()
+    report = layout.reproduction_report.read_text()
+    assert f"Best epoch: {summary['best_epoch']} (the thesis: 21)" in report
+    assert "Phantom data" in report
+
+
+def test_the_decision_maker_of_the_reproduction_is_the_last_layer(layout):
+    info = json.loads((layout.model("reproduction") / "model.json").read_text())
+    assert (info["network"]["cut"], info["network"]["dropout_after_dense"]) == (3, [1, 2])
+    assert info["in_channels"] == 3
+
+
+def test_the_challenge_writes_every_published_test_finding_once_an_epoch(layout):
+    published = pd.read_csv(layout.tables("prostatex_test") / "ProstateX-Findings-Test.csv", dtype=str)
+    asked = sorted(zip(published["ProxID"], published["fid"], strict=True))
+    tables = {}
+    for name in ("epoch_001", "epoch_003", "ensemble"):
+        tables[name] = pd.read_csv(layout.challenge_file(name), dtype={"ProxID": str, "fid": str})
+        assert sorted(zip(tables[name]["ProxID"], tables[name]["fid"], strict=True)) == asked
+        assert tables[name]["ClinSig"].between(0, 1).all()
+    mean = (tables["epoch_001"]["ClinSig"] + tables["epoch_003"]["ClinSig"]) / 2
+    assert tables["ensemble"]["ClinSig"].to_numpy() == pytest.approx(mean.to_numpy())
+    assert not tables["epoch_001"]["ClinSig"].equals(tables["epoch_003"]["ClinSig"])
+    assert (layout.model("challenge") / "epoch_003" / "model.safetensors").is_file()
+
+
+def test_findings_without_images_get_the_prior_and_are_listed(layout):
+    summary = json.loads(layout.metrics("challenge").read_text())
+    images = set(pd.read_csv(layout.cohort("prostatex_test") / "findings.csv")["finding_key"])
+    table = pd.read_csv(layout.challenge_file("epoch_001"), dtype={"ProxID": str, "fid": str})
+    filled = {f"{row.ProxID}/{row.fid}/1" for row in table.itertuples()} - images
+    assert set(summary["filled_with_prior"]) == filled
+    labels = pd.read_csv(layout.cohort("prostatex_mpmri") / "findings.csv")["label"]
+    assert summary["prior"] == pytest.approx(labels.mean())
+
+
+def test_the_challenge_needs_the_test_tables(layout):
+    content = YAML(typ="safe").load(layout.params)
+    content["challenge"] = {"prostatex_mpmri": content["challenge"]["prostatex_test"]}
+    with pytest.raises(SettingsError, match=r"challenge.prostatex_mpmri: datasets.prostatex must be"):
+        settings_from(content)
