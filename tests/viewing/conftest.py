@@ -1,5 +1,6 @@
 """Small volumes to look at, whose voxels say where they are, and a browser."""
 
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,11 @@ from lesion_transfer.viewing.stack import Stack, same_window
 
 SHAPE = (3, 4, 5, 6)
 """(times, slices, rows, columns)."""
+CANVAS = """() => {
+  const canvas = document.getElementById("image");
+  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return [canvas.height, canvas.width, Array.from(data).filter((_, place) => place % 4 === 0)];
+}"""
 
 
 def voxel(time, number, row, column):
@@ -45,3 +51,62 @@ def browser():
         opened = playwright.chromium.launch(executable_path=found, args=flags)
         yield opened
         opened.close()
+
+
+class Opened:
+    """A page in the browser, and what it asked for."""
+
+    def __init__(self, browser, path, **context):
+        self.context = browser.new_context(offline=True, **{"viewport": {"width": 900, "height": 800}, **context})
+        self.page = self.context.new_page()
+        self.requested, self.problems = [], []
+        self.page.on("request", lambda request: self.requested.append(request.url))
+        self.page.on("console", lambda message: self.problems.append(message.text))
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.goto(path.as_uri())
+        self.ready()
+
+    def ready(self):
+        self.page.locator("#caption", has_text=re.compile("^slice")).wait_for()
+
+    def titled(self, title):
+        """Waits until a series is shown."""
+        self.page.locator("#title", has_text=re.compile(f"^{title}$")).wait_for(state="attached")
+        self.ready()
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def wheel(self, delta):
+        self.page.mouse.move(450, 400)
+        moved = self.page.locator("#caption", has_not_text=self.caption)
+        self.page.mouse.wheel(0, delta)
+        moved.wait_for()
+
+    @property
+    def caption(self):
+        return self.page.inner_text("#caption")
+
+    @property
+    def pixels(self):
+        rows, columns, greys = self.page.evaluate(CANVAS)
+        return np.array(greys).reshape(rows, columns)
+
+    def shows(self, view):
+        """Whether canvas and caption are the window viewer's, up to the rounding of halves."""
+        return self.caption == view.caption() and np.abs(self.pixels - view.shown()).max() <= 1
+
+
+@pytest.fixture
+def open_file(browser):
+    """open_file(path, **context): a page in the browser, without network."""
+    opened = []
+
+    def open_one(path, **context):
+        opened.append(Opened(browser, path, **context))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.context.close()

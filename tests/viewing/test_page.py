@@ -15,75 +15,22 @@ from lesion_transfer.viewing.stack import Mark, same_window
 from lesion_transfer.viewing.view import View
 
 HOSTILE = "</script><script>document.title='owned'</script>\"><img src=x onerror=alert(1)>"
-CANVAS = """() => {
-  const canvas = document.getElementById("image");
-  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  return [canvas.height, canvas.width, Array.from(data).filter((_, place) => place % 4 === 0)];
-}"""
 
 
 def entry(stack):
     return Entry(stack.title, "", stack.voxels.size, lambda _: stack)
 
 
-class Opened:
-    """A page in the browser, and what it asked for."""
-
-    def __init__(self, browser, path, **context):
-        self.context = browser.new_context(offline=True, **{"viewport": {"width": 900, "height": 800}, **context})
-        self.page = self.context.new_page()
-        self.requested, self.problems = [], []
-        self.page.on("request", lambda request: self.requested.append(request.url))
-        self.page.on("console", lambda message: self.problems.append(message.text))
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.goto(path.as_uri())
-        self.ready()
-
-    def ready(self):
-        self.page.locator("#caption", has_text=re.compile("^slice")).wait_for()
-
-    def titled(self, title):
-        """Waits until a series is shown."""
-        self.page.locator("#title", has_text=re.compile(f"^{title}$")).wait_for(state="attached")
-        self.ready()
-
-    def press(self, *keys):
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def wheel(self, delta):
-        self.page.mouse.move(450, 400)
-        moved = self.page.locator("#caption", has_not_text=self.caption)
-        self.page.mouse.wheel(0, delta)
-        moved.wait_for()
-
-    @property
-    def caption(self):
-        return self.page.inner_text("#caption")
-
-    @property
-    def pixels(self):
-        rows, columns, greys = self.page.evaluate(CANVAS)
-        return np.array(greys).reshape(rows, columns)
-
-    def shows(self, view):
-        """Whether canvas and caption are the window viewer's, up to the rounding of halves."""
-        return self.caption == view.caption() and np.abs(self.pixels - view.shown()).max() <= 1
-
-
 @pytest.fixture
-def open_page(tmp_path, browser):
-    opened = []
+def open_page(tmp_path, open_file):
+    """open_page(*stacks, axis=None, **context): their page in the browser."""
 
     def open_one(*stacks, axis=None, **context):
         path = tmp_path / "view.html"
         assert write_page([entry(stack) for stack in stacks], path, axis) == (len(stacks), [])
-        opened.append(Opened(browser, path, **context))
-        return opened[-1]
+        return open_file(path, **context)
 
-    yield open_one
-    for one in opened:
-        one.context.close()
+    return open_one
 
 
 @pytest.mark.browser

@@ -109,6 +109,52 @@ def test_series_follow_each_other_and_a_bad_one_is_told(make_stack, open_viewer)
     assert viewer._title.get_text() == "1 of 3: first"
 
 
+def test_it_opens_with_the_first_series_that_can_be_read(make_stack):
+    def broken(moved):
+        raise UnreadableFileError("slice 3 is damaged.")
+
+    figure = Figure(figsize=(6, 6))
+    FigureCanvasAgg(figure)
+    good = Entry("good", "", 0, lambda _: make_stack(title="good"))
+    viewer = Viewer(figure, [Entry("bad", "", 0, broken), good])
+    assert viewer._title.get_text() == "2 of 2: good"
+    with pytest.raises(UnreadableFileError, match="damaged"):
+        Viewer(figure, [Entry("bad", "", 0, broken)])
+
+
+def test_reading_many_images_is_told_in_the_window(make_stack):
+    told = []
+
+    def slow(moved):
+        for done in range(1, 61):
+            moved(done, 60)
+            told.append(viewer._note.get_text())
+        return make_stack(title="slow")
+
+    figure = Figure(figsize=(6, 6))
+    FigureCanvasAgg(figure)
+    viewer = Viewer(figure, [Entry("first", "", 0, lambda _: make_stack()), Entry("slow", "", 0, slow)])
+    press(viewer, "n")
+    assert told[45] == "reading slow: 40 of 60 images"
+    assert viewer._note.get_text() == ""
+
+
+def test_a_window_has_our_keys_alone(make_stack, monkeypatch):
+    """With a canvas that draws into memory in the place of a window system."""
+    from matplotlib import pyplot
+
+    seen = {}
+    monkeypatch.setattr(pyplot, "get_backend", lambda: "tkagg")
+    monkeypatch.setattr(pyplot, "show", lambda block: seen.update(pyplot.rcParams, block=block))
+    open_window([Entry("x", "", 0, lambda _: make_stack())])
+    bound = {key for name, keys in seen.items() if name.startswith("keymap.") for key in keys}
+    assert bound == {"q", "ctrl+w", "cmd+w"}
+    assert seen["block"] is True
+    assert pyplot.get_figlabels() == ["lesion view"]
+    pyplot.close("all")
+    assert "s" in pyplot.rcParams["keymap.save"]
+
+
 def test_marks_and_help_can_be_switched(make_stack, open_viewer):
     viewer = open_viewer(make_stack(marks=(Mark((1, 2, 4), "finding $1"),)))
     axes = viewer._figure.axes[0]

@@ -1,9 +1,10 @@
 """The viewer's window: matplotlib draws a View and turns wheel, keys and mouse into its actions."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.backend_bases import KeyEvent, MouseEvent
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -45,13 +46,13 @@ class Viewer:
 
     def __init__(self, figure: Figure, entries: Sequence[Entry], axis: int | None = None) -> None:
         self.entries = entries
-        self.number = 0
         self.show_marks = True
         self._axis = axis
         self._drag: tuple[View, float, float] | None = None
         self._figure = figure
         self._build()
-        self.view = View.opened(self._read(0), axis)
+        self.number, stack = self._first_readable()
+        self.view = View.opened(stack, axis)
         # matplotlib holds bound methods weakly: who opens a Viewer keeps it.
         canvas = figure.canvas
         canvas.mpl_connect("key_press_event", self.on_key)
@@ -64,7 +65,10 @@ class Viewer:
     def _build(self) -> None:
         figure = self._figure
         figure.set_facecolor(BACKGROUND)
-        self._axes = figure.add_axes((0.04, 0.06, 0.92, 0.84))
+        self._axes = figure.add_axes((0.04, 0.08, 0.92, 0.81))
+        self._axes.set_axis_off()
+        self._image = self._axes.imshow([[0]], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        self._passing: list[Artist] = []
         self._title = figure.text(0.02, 0.965, "", color=TEXT, fontsize=12, va="center", parse_math=False)
         self._caption = figure.text(0.02, 0.925, "", color=FAINT, fontsize=10, va="center", parse_math=False)
         self._note = figure.text(0.02, 0.05, "", color=MARK, fontsize=9, va="center", parse_math=False)
@@ -75,6 +79,17 @@ class Viewer:
         )
         self._help.set_visible(False)
         self._help.set_zorder(10)
+
+    def _first_readable(self) -> tuple[int, Stack]:
+        """The first entry that can be read; the error of the last when none can."""
+        for number in range(len(self.entries)):
+            try:
+                return number, self._read(number)
+            except LesionError as error:
+                if number + 1 == len(self.entries):
+                    raise
+                logger.warning("%s", error)
+        raise ValueError("there is nothing to show")
 
     def _read(self, number: int) -> Stack:
         def moved(done: int, total: int) -> None:
@@ -88,20 +103,15 @@ class Viewer:
     def draw(self) -> None:
         """Draws the view as it stands."""
         view, axes = self.view, self._axes
-        layout = view.stack.layouts[view.axis]
         shown = view.shown()
-        axes.clear()
-        axes.set_axis_off()
-        height_mm, width_mm = layout.pixel_mm
-        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=height_mm / width_mm)
         rows, columns = shown.shape
-        for letter, (x, y, horizontal, vertical) in zip(layout.edges, _EDGES, strict=True):
-            axes.text(x, y, f" {letter} ", color=FAINT, ha=horizontal, va=vertical, transform=axes.transAxes)
-        for x, y, name in view.marks() if self.show_marks else ():
-            axes.plot(x, y, "o", markersize=22, markerfacecolor="none", markeredgecolor=MARK, markeredgewidth=1.5)
-            beside: dict[str, Any] = {"textcoords": "offset points", "xytext": (14, 8), "parse_math": False}
-            beside["path_effects"] = [withStroke(linewidth=3, foreground=BACKGROUND)]
-            axes.annotate(name, (x, y), color=MARK, fontsize=9, **beside)
+        self._image.set_data(shown)
+        self._image.set_extent((-0.5, columns - 0.5, rows - 0.5, -0.5))
+        height_mm, width_mm = view.stack.layouts[view.axis].pixel_mm
+        axes.set_aspect(height_mm / width_mm)
+        for artist in self._passing:
+            artist.remove()
+        self._passing = [*self._edge_letters(), *(self._marks() if self.show_marks else ())]
         axes.set_xlim(-0.5, columns - 0.5)
         axes.set_ylim(rows - 0.5, -0.5)
         position = f"{self.number + 1} of {len(self.entries)}: " if len(self.entries) > 1 else ""
@@ -109,6 +119,20 @@ class Viewer:
         self._caption.set_text(view.caption())
         self._note.set_text(view.stack.notes[0] if view.stack.notes else "")
         self._figure.canvas.draw_idle()
+
+    def _edge_letters(self) -> Iterator[Artist]:
+        letters = self.view.stack.layouts[self.view.axis].edges
+        for letter, (x, y, horizontal, vertical) in zip(letters, _EDGES, strict=True):
+            where = self._axes.transAxes
+            yield self._axes.text(x, y, f" {letter} ", color=FAINT, ha=horizontal, va=vertical, transform=where)
+
+    def _marks(self) -> Iterator[Artist]:
+        for x, y, name in self.view.marks():
+            ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": MARK, "markeredgewidth": 1.5}
+            yield from self._axes.plot(x, y, "o", markersize=22, **ring)
+            beside: dict[str, Any] = {"textcoords": "offset points", "xytext": (14, 8), "parse_math": False}
+            halo = [withStroke(linewidth=3, foreground=BACKGROUND)]
+            yield self._axes.annotate(name, (x, y), color=MARK, fontsize=9, path_effects=halo, **beside)
 
     def show(self, view: View) -> None:
         """Goes to another view."""
