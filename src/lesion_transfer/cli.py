@@ -257,13 +257,17 @@ def metrics(
     threshold: Threshold = 0.5,
     draws: Draws = 2000,
     seed: BootstrapSeed = 1,
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="also draw curves into this folder")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Every metric of a predictions table with its intervals, recomputed from the table alone."""
+    from lesion_transfer.stages.metrics import metric_figures
     from lesion_transfer.stages.metrics import metrics as tool
     from lesion_transfer.stages.terminal import metrics_tables
 
     entries = tool(predictions, seed, threshold, draws)
+    for file in metric_figures(predictions, figures, seed, threshold) if figures else ():
+        typer.echo(f"drawn: {file}", err=True)
     if as_json:
         typer.echo(json.dumps(entries, indent=2, allow_nan=False))
         return

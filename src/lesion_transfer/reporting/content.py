@@ -79,6 +79,17 @@ class CheckRow:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A further part of the report: a heading, a paragraph, a table (header first) and pictures, each optional."""
+
+    title: str
+    text: str = ""
+    table: tuple[tuple[str, ...], ...] = ()
+    caption: str = ""
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """The report. `evaluation` is the content of reports/evaluation.json; tables and pictures may be empty."""
 
@@ -94,6 +105,8 @@ class ReportContent:
     before_after: Picture | None = None
     phase_summary: Picture | None = None
     global_performance: tuple[Picture, ...] = ()
+    findings: tuple[Section, ...] = ()
+    """Sections after the comparison: baselines, what the probabilities are worth, single lesions."""
     phase_curves: Mapping[str, tuple[Picture, ...]] = field(default_factory=dict)
     """Pictures by phase: curves, gradients."""
     settings: Mapping[str, Any] = field(default_factory=dict)

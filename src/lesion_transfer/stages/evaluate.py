@@ -4,8 +4,13 @@ from typing import Any
 
 import pandas as pd
 
+from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.evaluation.compare import compare
+from lesion_transfer.evaluation.enhanced import ENHANCED, PLAIN, both_predictions, n_copies
+from lesion_transfer.evaluation.phases import phases_against
 from lesion_transfer.evaluation.predictions import read_predictions, select
+from lesion_transfer.evaluation.probabilities import assess_probabilities, subgroup_aucs
+from lesion_transfer.evaluation.summary import STREAM
 from lesion_transfer.files import write_csv, write_json
 from lesion_transfer.randomness import named_generator
 from lesion_transfer.reporting.before_after import before_after_figure
@@ -23,19 +28,9 @@ def evaluate(layout: Layout) -> None:
     """Writes reports/evaluation.json and reports/curves.csv."""
     settings = layout.settings()
     asked = settings.evaluation
-    tables = {}
-    for key, phase in (("before", asked.before), ("after", asked.after)):
-        path = require(layout.model(phase) / "predictions.csv", f"lesion transfer {phase}")
-        tables[key] = select(read_predictions(path), subset="test", replicate=0, copy=0)
-        if tables[key].empty:
-            raise StageError(f"{path} has no row of the test subset; run the phase again")
-    generator = named_generator(settings.seed, "evaluate", "bootstrap")
-    content = compare(tables["before"], tables["after"], generator, n_draws=asked.bootstrap_draws)
-    content["before"]["phase"], content["after"]["phase"] = asked.before, asked.after
-    content["subset"] = "test"
-    content["phantom"] = settings.is_phantom(settings.target)
-    write_json(layout.evaluation, content)
     histories = pipeline_histories(layout, settings)
+    content = _content(layout, settings, list(histories))
+    write_json(layout.evaluation, content)
     write_csv(layout.curves, curves(histories))
     params = {"before": asked.before, "after": asked.after, "bootstrap_draws": asked.bootstrap_draws}
     with tracked_run("evaluate", stage="evaluate", params=params, tags={"lesion.verdict": content["verdict"]}) as run:
@@ -45,6 +40,42 @@ def evaluate(layout: Layout) -> None:
         for metric in GLOBAL_METRICS:
             figure = global_performance_figure(histories, metric, frozen)
             run.log_bytes(f"figures/global_{metric}.png", to_png_bytes(figure))
+
+
+def _content(layout: Layout, settings: Settings, trained: list[str]) -> dict[str, Any]:
+    """reports/evaluation.json: the comparison of the plain predictions, and what else can be asked of the tables."""
+    asked, seed = settings.evaluation, settings.seed
+    n_draws = asked.bootstrap_draws
+    tables = {key: read_phase(layout, phase) for key, phase in (("before", asked.before), ("after", asked.after))}
+    test = {key: both_predictions(select(table, subset="test", copy=None)) for key, table in tables.items()}
+    plain = {key: found[PLAIN] for key, found in test.items()}
+    content = compare(plain["before"], plain["after"], named_generator(seed, *STREAM), n_draws=n_draws)
+    content["before"]["phase"], content["after"]["phase"] = asked.before, asked.after
+    content["subset"] = "test"
+    content["phantom"] = settings.is_phantom(settings.target)
+    content["enhanced"] = None
+    if all(ENHANCED in found for found in test.values()):
+        copies = {key: found[ENHANCED] for key, found in test.items()}
+        compared = compare(copies["before"], copies["after"], named_generator(seed, *STREAM), n_draws=n_draws)
+        content["enhanced"] = {**compared, "copies": n_copies(tables["after"])}
+    validation = {key: table[(table["subset"] == "validation") & (table["copy"] == 0)] for key, table in tables.items()}
+    content["probabilities"] = {key: assess_probabilities(plain[key], validation[key], seed, n_draws) for key in tables}
+    findings = load_cohort(require(layout.cohort(settings.target), f"lesion cohort {settings.target}")).findings
+    zones = dict(zip(findings["finding_key"], findings["zone"], strict=True))
+    content["subgroups"] = {key: subgroup_aucs(table, zones, seed, n_draws) for key, table in plain.items()}
+    later = [name for name in trained if name != asked.before and settings.phases[name].cohort == settings.target]
+    own = {name: select(read_phase(layout, name), subset="test") for name in later}
+    content["phases"] = phases_against(plain["before"], own, seed, n_draws)
+    return content
+
+
+def read_phase(layout: Layout, phase: str) -> pd.DataFrame:
+    """A phase's predictions of the first replicate, all copies; StageError where none is of the test subset."""
+    path = require(layout.model(phase) / "predictions.csv", f"lesion transfer {phase}")
+    table = select(read_predictions(path), replicate=0, copy=None)
+    if not (table["subset"] == "test").any():
+        raise StageError(f"{path} has no row of the test subset; run the phase again")
+    return table
 
 
 def pipeline_histories(layout: Layout, settings: Settings) -> dict[str, pd.DataFrame]:

@@ -11,6 +11,7 @@ from lesion_transfer.settings import Settings
 from lesion_transfer.stages.augmented_picture import augmented_picture
 from lesion_transfer.stages.evaluate import pipeline_histories
 from lesion_transfer.stages.layout import Layout, read_json, require
+from lesion_transfer.stages.report_findings import findings_sections
 from lesion_transfer.stages.training_data import check_augmentation, read_assigned
 from lesion_transfer.tracking import tracked_run
 from lesion_transfer.transfer.plan import FIRST_PHASE
@@ -45,11 +46,13 @@ def report(layout: Layout) -> None:
         datasets=tuple(_dataset(settings, name) for name in _datasets(settings, used)),
         checks=tuple(_check(layout, settings, name) for name in settings.cohorts if name in used),
         target=settings.target,
+        findings=findings_sections(layout, settings, evaluation),
         settings=settings.model_dump(mode="json"),
         sources={
             path.relative_to(layout.root).as_posix(): file_sha256(path)
             for path in (
                 layout.evaluation,
+                layout.baselines,
                 *(layout.model(settings.phases[name].name) / "predictions.csv" for name in histories),
             )
         },
@@ -58,6 +61,9 @@ def report(layout: Layout) -> None:
     write_text(layout.report, html)
     with tracked_run("report", stage="report", params={}, tags={"lesion.verdict": evaluation["verdict"]}) as run:
         run.log_bytes("report.html", html.encode())
+        for section in content.findings:
+            for number, picture in enumerate(section.pictures, start=1):
+                run.log_bytes(f"figures/{section.title.lower().replace(' ', '_')}_{number}.png", picture.data)
 
 
 def _datasets(settings: Settings, cohorts: set[str]) -> list[str]:
