@@ -72,6 +72,22 @@ def test_dots_land_in_the_centre_of_every_channel(findings, tmp_path):
         assert summary[name]["n"] == 6
         assert summary[name]["max"] < 0.1
     assert summary["between_channels_px"]["max"] < 0.1
+    assert summary["slice_distance_mm"]["max"] == pytest.approx(0.4, abs=1e-3)
+
+
+def test_the_limit_is_the_one_declared(findings, tmp_path):
+    found = examine.examine(built(findings, tmp_path / "c", options()), findings, options(), SourceImages())
+    strict = dot_summary(found, CheckOptions(max_dot_error_px=1e-6))
+    assert strict["limit_px"] == 1e-6
+    assert len(strict["failures"]["dot farther from its place than limit_px"]) == 6
+    assert "6 (P0/1/1 t2, P0/1/1 adc, P1/1/1 t2, P1/1/1 adc, P2/1/1 t2, ...)" in failure_sentences(strict)[0]
+
+
+def test_a_slice_that_is_farther_from_the_lesion_than_recorded_is_found(findings, tmp_path):
+    wrong = replace(findings[2].slices["t2"], distance_mm=3.1)
+    mistaken = [*findings[:2], replace(findings[2], slices={**findings[2].slices, "t2": wrong})]
+    summary = checked(mistaken, built(mistaken, tmp_path / "c", options()), options())
+    assert summary["failures"]["slice is not as far from the lesion as recorded"] == ["P2/1/1 t2"]
 
 
 def test_the_dots_are_those_of_the_table_and_of_the_patches(findings, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from lesion_transfer.imaging.display import Window
-from lesion_transfer.imaging.red_dot import dicom_with_dot, gaussian_dot, pixel_by_simpleitk
+from lesion_transfer.imaging.red_dot import dicom_with_dot, gaussian_dot, place_by_simpleitk
 from lesion_transfer.imaging.series_kind import series_kind
 
 
@@ -80,7 +80,7 @@ def test_simpleitk_puts_a_position_on_an_oblique_slice_as_the_standard_says(tmp_
         SliceThickness=3.0,
     )
     position = first + 20.3 * 0.75 * row_cosine + 31.6 * 1.25 * column_cosine + 1.4 * normal
-    np.testing.assert_allclose(pixel_by_simpleitk(path, position), (20.3, 31.6), atol=1e-3)
+    np.testing.assert_allclose(place_by_simpleitk(path, position), (20.3, 31.6, 1.4), atol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")

@@ -9,11 +9,16 @@ import pytest
 from rich.console import Console
 from ruamel.yaml import YAML
 
+from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.learning import augmented_dots
 from lesion_transfer.stages.acquire import acquire
+from lesion_transfer.stages.augmented_picture import augmented_picture
 from lesion_transfer.stages.check import check
+from lesion_transfer.stages.check_settings import check_settings
 from lesion_transfer.stages.cohort import cohort
 from lesion_transfer.stages.fingerprint import fingerprint_tables
 from lesion_transfer.stages.layout import Layout, StageError
+from lesion_transfer.stages.training_data import check_augmentation
 
 ROOT = Path(__file__).parents[2]
 NAME = "prostatex_mpmri"
@@ -37,10 +42,17 @@ def layout(tmp_path_factory) -> Layout:
     return layout
 
 
-def test_a_right_cohort_passes_and_says_how_right_it_is(layout):
+@pytest.fixture(scope="module")
+def written(layout) -> dict[Path, bytes]:
+    """What a first check wrote."""
     check(layout, NAME)
-    assert layout.checked(NAME).is_file()
-    content = json.loads(layout.check(NAME).read_text())
+    files = [layout.check(NAME), layout.checked(NAME), *sorted(layout.check_pictures(NAME).iterdir())]
+    return {file: file.read_bytes() for file in files}
+
+
+def test_a_right_cohort_passes_and_says_how_right_it_is(layout, written):
+    assert layout.checked(NAME) in written
+    content = json.loads(written[layout.check(NAME)])
     dots = content["red_dots"]
     assert dots["n_patches"] == content["fingerprint"]["n_findings"] > 4
     assert dots["n_dots"] == 3 * dots["n_patches"]
@@ -48,21 +60,14 @@ def test_a_right_cohort_passes_and_says_how_right_it_is(layout):
     assert dots["off_centre_error_px"]["max"] < 0.5
     assert dots["stored_difference_max"] == 0
     assert content["faulty_patches"] == {"nan": [], "black": [], "constant": []}
-    assert {file.name for file in layout.check_pictures(NAME).iterdir()} == {"red_dots.png", "alignment.png"}
-    for file in layout.check_pictures(NAME).iterdir():
-        assert file.read_bytes().startswith(b"\x89PNG")
+    pictures = {file.name: content for file, content in written.items() if file.suffix == ".png"}
+    assert set(pictures) == {"red_dots.png", "alignment.png"}
+    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
 
 
-def test_the_same_data_give_the_same_bytes(layout):
+def test_the_same_data_give_the_same_bytes_and_a_table_for_people(layout, written):
     check(layout, NAME)
-    files = [layout.check(NAME), layout.checked(NAME), *sorted(layout.check_pictures(NAME).iterdir())]
-    before = [file.read_bytes() for file in files]
-    check(layout, NAME)
-    assert [file.read_bytes() for file in files] == before
-
-
-def test_the_fingerprint_is_a_table_for_people(layout):
-    check(layout, NAME)
+    assert {file: file.read_bytes() for file in written} == written
     console = Console(width=120, record=True, file=io.StringIO())
     for table in fingerprint_tables(layout, "prostatex"):
         console.print(table)
@@ -90,13 +95,23 @@ def test_stored_patches_that_the_source_does_not_give_stop_the_pipeline_and_are_
     assert (layout.check_pictures(NAME) / "red_dots.png").is_file()
 
 
-def test_a_limit_that_no_dot_keeps_stops_the_pipeline(layout):
-    content = YAML().load(layout.params)
-    content["checks"]["max_dot_error_px"] = 1e-6
-    YAML().dump(content, layout.params)
-    try:
-        with pytest.raises(StageError, match=r"dot farther from its place than limit_px.*checks\.max_dot_error_px"):
-            check(layout, NAME)
-    finally:
-        content["checks"]["max_dot_error_px"] = 1.0
-        YAML().dump(content, layout.params)
+def test_dots_go_through_the_augmentation_before_a_training(layout, monkeypatch):
+    made, settings = load_cohort(layout.cohort(NAME)), layout.settings()
+    dots = check_augmentation(made, settings)
+    assert dots.landed_xy.shape[1] == 3
+    assert dots.error_px < 0.05
+    assert augmented_picture(made, dots).startswith(b"\x89PNG")
+    right = augmented_dots.apply_affine
+    monkeypatch.setattr(augmented_dots, "apply_affine", lambda *given: right(*given).roll(1, dims=2))
+    with pytest.raises(StageError, match=r"prostatex_mpmri: dots .* land up to 1\.\d+ pixels from where"):
+        check_augmentation(made, settings)
+
+
+def test_what_was_checked_of_a_removed_cohort_is_cleared(layout, written):
+    old = layout.check("removed")
+    old.write_text("{}")
+    layout.check_pictures("removed").mkdir()
+    check_settings(layout)
+    assert not old.exists()
+    assert not layout.check_pictures("removed").exists()
+    assert layout.check(NAME).exists()

@@ -103,6 +103,7 @@ def make_check(**changes):
         "centre_error_px": errors,
         "off_centre_error_px": errors | {"max": 0.135},
         "between_channels_px": {"n": 0, "median": None, "p95": None, "max": None},
+        "slice_distance_mm": {"n": 990, "median": 0.0, "p95": 1.4, "max": 1.494},
         "not_measurable": ["P7/1/1 adc"],
     }
     faulty = {"nan": [], "black": ["P8/1/1 dwi"], "constant": []}

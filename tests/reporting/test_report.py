@@ -150,6 +150,7 @@ def test_the_data_checks_say_how_far_the_dots_landed_and_what_shows_nothing(cont
         "0.147",
         "0.135",
         "0.012",
+        "1.494",
         "P8/1/1 dwi",
         "P7/1/1 adc",
         "P1 = P2",

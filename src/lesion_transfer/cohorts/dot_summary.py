@@ -11,6 +11,8 @@ from lesion_transfer.cohorts.options import CheckOptions
 STORED_DIFFERENCE = 0.5
 """Display values (of 255) by which a patch cropped again may differ from the stored one: other processors round so."""
 _DECIMALS = 4
+_SAME_MM = 0.05
+"""Positions and headers are decimal texts: two libraries may differ by this much."""
 
 
 def dot_summary(examination: Examination, options: CheckOptions) -> dict[str, Any]:
@@ -18,7 +20,7 @@ def dot_summary(examination: Examination, options: CheckOptions) -> dict[str, An
 
     Distances are in pixels of the patch: of the dot at the lesion from the patch's centre; of the second dot from
     where it belongs; between the channels of one patch, the largest of the dot at the lesion. p95 is the 95th
-    percentile.
+    percentile. slice_distance_mm is that of the lesion from the planes of its slices, where a position is known.
     """
     table = examination.table
     between = between_channels_px(table)
@@ -28,6 +30,7 @@ def dot_summary(examination: Examination, options: CheckOptions) -> dict[str, An
     apart = between[between > options.max_dot_error_px]
     differing = table[table["stored_difference"] > STORED_DIFFERENCE]
     misread = table[~table["as_filed"]]
+    elsewhere = table[(table["distance_mm"] - table["recorded_distance_mm"]).abs() > _SAME_MM]
     return {
         "limit_px": options.max_dot_error_px,
         "n_dots": len(table),
@@ -36,6 +39,7 @@ def dot_summary(examination: Examination, options: CheckOptions) -> dict[str, An
         "centre_error_px": _distribution(table["centre_error_px"]),
         "off_centre_error_px": _distribution(table["off_centre_error_px"]),
         "between_channels_px": _distribution(between),
+        "slice_distance_mm": _distribution(table["distance_mm"]),
         "by_channel": {
             str(channel): _distribution(rows["centre_error_px"])
             for channel, rows in table.groupby("channel", sort=False)
@@ -47,6 +51,7 @@ def dot_summary(examination: Examination, options: CheckOptions) -> dict[str, An
             "channels of a patch farther apart than limit_px": sorted({str(key) for key in apart.index}),
             "stored patch is not the patch cropped again": _named(differing),
             "pixels of the reader are not those of the file": _named(misread),
+            "slice is not as far from the lesion as recorded": _named(elsewhere),
         },
     }
 

@@ -28,8 +28,9 @@ class Examination:
     table: row (of the cohort), finding_key, sequence, channel, size_px ("rows x columns"), kind (of series), known_by
         (how the dot was placed), centre_x_px and centre_y_px (where the dot at the lesion landed, from the centre of
         the patch), centre_error_px, off_centre_error_px (of the second dot, which a flip, a turn or a wrong scale
-        moves; nan: not measurable), stored_difference (of the patch from the stored one, largest, display values),
-        as_filed (whether the reader's pixels are the file's).
+        moves; nan: not measurable), distance_mm (of the lesion from the slice, by the same opinion as the dot's place)
+        and recorded_distance_mm (by the reader; both nan where unknown), stored_difference (of the patch from the
+        stored one, largest, display values), as_filed (whether the reader's pixels are the file's).
     dots: (n, channels, rows, columns) float32: the patches of the dot at the lesion, its ground 0 and its top 1.
     """
 
@@ -92,6 +93,8 @@ def _examine(
             "centre_y_px": landed[1],
             "centre_error_px": float(np.hypot(*landed)),
             "off_centre_error_px": float(np.hypot(away_landed[0] - offset[0], away_landed[1] - offset[1])),
+            "distance_mm": place.distance_mm,
+            "recorded_distance_mm": np.nan if source.distance_mm is None else source.distance_mm,
             "stored_difference": float(np.abs(crop_patch(source, options)[0] - cohort.images[row, number]).max()),
             "as_filed": images.is_as_filed(source),
         }

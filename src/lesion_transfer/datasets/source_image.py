@@ -1,5 +1,6 @@
 """What a check asks of the file behind a slice: its kind, its pixels, and the slice with a dot instead of anatomy."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from pydicom.misc import is_dicom
 from lesion_transfer.datasets.finding import Finding, SequenceSlice
 from lesion_transfer.imaging.dicom_files import read_display_values
 from lesion_transfer.imaging.display import Window
-from lesion_transfer.imaging.red_dot import dicom_with_dot, gaussian_dot, pixel_by_simpleitk
+from lesion_transfer.imaging.red_dot import dicom_with_dot, gaussian_dot, place_by_simpleitk
 from lesion_transfer.imaging.series_kind import series_kind
 
 POSITION = "position in the patient, by SimpleITK"
@@ -21,10 +22,14 @@ _REACH = 3.0
 
 @dataclass(frozen=True)
 class LesionPlace:
-    """Where a lesion lies on a slice: (column, row), and by what that is known (POSITION or PIXEL)."""
+    """Where a lesion lies on a slice: (column, row), and by what that is known (POSITION or PIXEL).
+
+    distance_mm: from the slice's plane; nan where only a pixel is known.
+    """
 
     centre_xy: tuple[float, float]
     known_by: str
+    distance_mm: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class SourceImages:
         pixel is all there is.
         """
         if finding.position_lps_mm is not None and _is_dicom(source):
-            return LesionPlace(pixel_by_simpleitk(source.file, finding.position_lps_mm), POSITION)
+            x, y, distance_mm = place_by_simpleitk(source.file, finding.position_lps_mm)
+            return LesionPlace((x, y), POSITION, distance_mm)
         return LesionPlace(source.centre_xy, PIXEL)
 
     def with_dot(

@@ -50,8 +50,8 @@ def dicom_with_dot(path: Path, dot: np.ndarray, default_window: Window | None = 
         return display_values(dataset, default_window)
 
 
-def pixel_by_simpleitk(path: Path, position_lps_mm: Sequence[float]) -> tuple[float, float]:
-    """(column, row) of the point of a DICOM slice's plane that is nearest to a position, as SimpleITK has it.
+def place_by_simpleitk(path: Path, position_lps_mm: Sequence[float]) -> tuple[float, float, float]:
+    """(column, row) of the point of a DICOM slice's plane that is nearest to a position, and how far that is, mm.
 
     A second opinion: SimpleITK reads the header and multiplies its matrix, without anything of `geometry`.
     """
@@ -63,5 +63,5 @@ def pixel_by_simpleitk(path: Path, position_lps_mm: Sequence[float]) -> tuple[fl
     plane.SetOrigin(reader.GetOrigin())
     plane.SetSpacing(reader.GetSpacing())
     plane.SetDirection(reader.GetDirection())
-    x, y, _ = plane.TransformPhysicalPointToContinuousIndex([float(part) for part in position_lps_mm])
-    return x, y
+    x, y, steps = plane.TransformPhysicalPointToContinuousIndex([float(part) for part in position_lps_mm])
+    return x, y, abs(steps * plane.GetSpacing()[2])

@@ -22,4 +22,9 @@ def check_settings(layout: Layout) -> None:
             )
             shutil.rmtree(model.parent)
             layout.metrics(phase).unlink(missing_ok=True)
+    for report in sorted((layout.reports / "checks").glob("*.json")):
+        if report.stem not in settings.cohorts:
+            report.unlink()
+            layout.checked(report.stem).unlink(missing_ok=True)
+            shutil.rmtree(layout.check_pictures(report.stem), ignore_errors=True)
     write_text(layout.settings_checked, "params.yaml was read without a fault\n")
