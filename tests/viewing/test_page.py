@@ -176,6 +176,8 @@ def test_stored_values_are_the_voxels(values, kind):
 def test_values_that_are_no_numbers_are_stored_as_the_smallest():
     stored, low, _ = quantised(np.array([[[[np.nan, np.inf, -np.inf, 3.5, 7.0]]]]))
     assert (low, stored.ravel().tolist()) == (3.5, [0, 65535, 0, 0, 65535])
+    stored, _, _ = quantised(np.array([[[[-1.7e308, 2.5, 4.5, 1.7e308]]]]))
+    assert stored.ravel().tolist() == [0, 0, 65535, 65535]
     for constant in (np.nan, 0.25, 5e-324):
         assert quantised(np.full((1, 1, 2, 2), constant))[0].tolist() == [[[[0, 0], [0, 0]]]]
 

@@ -40,6 +40,7 @@ def test_values_that_are_no_numbers_are_black_or_white():
     values = np.array([np.nan, -np.inf, 2.0, 3.0, 4.0, np.inf])
     assert to_8_bits(values[None])[0].tolist() == [0, 0, 0, 127, 255, 255]
     assert to_8_bits(np.full((2, 2), np.nan)).tolist() == [[0, 0], [0, 0]]
+    assert to_8_bits(np.array([[-1.7e308, 2.0, 3.0, 4.0, 1.7e308]])).tolist() == [[0, 0, 127, 255, 255]]
 
 
 def test_dicom_by_its_window_or_by_its_range(tmp_path, write_dicom):

@@ -31,7 +31,7 @@ def page_of(tmp_path, open_file):
 def test_prostatex_series_show_their_files_as_the_cohorts_see_them(real_data, page_of):
     source = real_data / "prostatex"
     folder = source / "PROSTATEx" / "ProstateX-0004"
-    shown = page_of(folder, "--findings", source / "ProstateX-Findings-Train.csv")
+    shown = page_of(folder, "--findings", source / "ProstateX-Findings-Train.csv", "--series", 1, "--series", 2)
     images = index_folder(folder).instances
 
     def files(description, b_value=None):

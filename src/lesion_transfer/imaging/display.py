@@ -38,7 +38,8 @@ class Window:
             if self.width <= 0:  # one value has no place between dark and bright
                 return np.zeros(values.shape)
             low = self.centre - self.width / 2
-            shown = (np.asarray(values, dtype=np.float64) - low) / self.width * DISPLAY_MAX
+            with np.errstate(over="ignore"):  # what overflows is white or black all the same
+                shown = (np.asarray(values, dtype=np.float64) - low) / self.width * DISPLAY_MAX
             return np.clip(shown, 0.0, DISPLAY_MAX)
         # pydicom scales to the range that the header's bits allow; a header of 8 plain bits makes that 0..255.
         header = Dataset()

@@ -13,6 +13,7 @@ from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
 MAX_VOXELS = 2**29
 """Of one volume over all its time points: 2,048 slices of 512 x 512."""
 
+_LARGEST = float(np.finfo(np.float32).max)
 _PARALLEL = 1e-3  # of the product of the three steps: a flatter grid has no inverse worth having
 
 
@@ -80,12 +81,12 @@ def check_voxels(shape: Sequence[int], path: Path) -> None:
 
 
 def finite_range(voxels: np.ndarray) -> tuple[float, float]:
-    """The smallest and the largest finite value; (0, 0) when there is none."""
+    """The smallest and the largest value that float32 can hold; (0, 0) when there is none."""
     if voxels.dtype.kind != "f":
         return float(voxels.min()), float(voxels.max())
     low, high = np.inf, -np.inf
     for part in voxels.reshape(-1, *voxels.shape[-2:]) if voxels.ndim > 2 else voxels[None]:
-        finite = part[np.isfinite(part)]
+        finite = part[np.abs(part) <= _LARGEST]  # false for nan
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     return (low, high) if low <= high else (0.0, 0.0)

@@ -144,7 +144,7 @@ def quantised(voxels: np.ndarray) -> tuple[np.ndarray, float, float]:
     kind = np.uint8 if whole and high - low <= _STEPS_8 else np.uint16
     stored = np.empty(voxels.shape, kind)
     for place in np.ndindex(*voxels.shape[:2]):
-        values = np.nan_to_num(voxels[place].astype(np.float64), nan=low, posinf=high, neginf=low)
+        values = np.clip(np.nan_to_num(voxels[place].astype(np.float64), nan=low), low, high)
         stored[place] = np.rint((values - low) / step)
     return stored, low, step
 

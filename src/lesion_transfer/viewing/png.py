@@ -41,7 +41,8 @@ def to_8_bits(values: np.ndarray, low: float | None = None, high: float | None =
     low, high = smallest if low is None else low, largest if high is None else high
     if high <= low:
         return np.zeros(values.shape, np.uint8)
-    scaled = (np.asarray(values, dtype=np.float64) - low) * 255.0 / (high - low)
+    with np.errstate(over="ignore"):  # what overflows is white or black all the same
+        scaled = (np.asarray(values, dtype=np.float64) - low) * 255.0 / (high - low)
     return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0.0, 255.0).astype(np.uint8)
 
 
