@@ -55,6 +55,7 @@ def test_the_fingerprint_counts_what_is_there(made):
     assert found["labels"] == {"negative": 2, "positive": 1, "unknown": 1}
     assert found["zones"] == {"PZ": 2, "TZ": 1, "not given": 1}
     assert list(found["excluded"].items()) == [("not_in_source", 2), ("missing_series", 1)]
+    assert found["concerns"] == {}
     assert found["n_in_groups_of_duplicates"] == 1
     channel = found["channels"]["t2"]
     assert channel["series_kinds"] == {"MR SE": 3, "jpg": 1}
@@ -67,6 +68,14 @@ def test_the_fingerprint_counts_what_is_there(made):
     assert channel["spacing_mm"] == {"0.5 x 0.5": 2, "0.625 x 0.625": 1, "unknown": 1}
     assert channel["distance_mm"] == {"n": 3, "median": 0.25, "max": 1.5}
     assert (channel["n_padded"], channel["padded_share_max"]) == (1, 0.125)
+
+
+def test_findings_that_look_wrong_are_named(made):
+    cohort, table = made
+    keys = list(cohort.findings["finding_key"])
+    cohort.findings["concern"] = ["", "air_at_centre", "", "air_at_centre"]
+    found = fingerprint(cohort, pd.DataFrame({"reason": []}), table)
+    assert found["concerns"] == {"air_at_centre": [keys[1], keys[3]]}
 
 
 def test_intensity_is_that_of_the_final_patches(made):

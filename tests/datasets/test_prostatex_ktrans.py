@@ -77,6 +77,16 @@ def test_maps_are_in_the_manifest(phantom):
     assert {"ProstateX-0000-Ktrans.mhd", "ProstateX-0000-Ktrans.raw", "000000.dcm"} <= names
 
 
+def test_voxels_of_any_name_are_in_the_manifest(damaged):
+    folder = damaged / "Ktrans" / "ProstateX-0000"
+    (folder / "ProstateX-0000-Ktrans.raw").rename(folder / "voxels.bin")
+    rewrite(folder / "ProstateX-0000-Ktrans.mhd", "ElementDataFile", "voxels.bin")
+    ktrans = read(damaged)[0].slices["ktrans"]
+    assert {ktrans.file, *ktrans.companions} <= set(prostatex.image_files(damaged))
+    rewrite(folder / "ProstateX-0000-Ktrans.mhd", "ElementDataFile", "../voxels.bin")
+    assert ktrans.file in set(prostatex.image_files(damaged))
+
+
 def test_the_voxel_of_the_table_is_where_the_position_falls(phantom):
     rows = {row["ProxID"]: row for row in table_rows(phantom / "ProstateX-Images-KTrans-Train.csv")}
     for patient, row in rows.items():

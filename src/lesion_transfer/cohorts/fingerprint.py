@@ -31,6 +31,7 @@ def fingerprint(cohort: Cohort, excluded: pd.DataFrame, table: pd.DataFrame) -> 
         "zones": _counts(findings["zone"].replace("", "not given")),
         "n_in_groups_of_duplicates": int((findings["group"] != "").sum()),
         "excluded": _counts(excluded["reason"]),
+        "concerns": _concerns(findings),
         "channels": {
             channel: _channel(cohort, number, channel, table) for number, channel in enumerate(cohort.channels)
         },
@@ -50,6 +51,14 @@ def _channel(cohort: Cohort, number: int, channel: str, table: pd.DataFrame) -> 
         "n_padded": 0 if padded is None else int((padded > 0).sum()),
         "padded_share_max": 0.0 if padded is None else round(float(padded.max()), 4),
     }
+
+
+def _concerns(findings: pd.DataFrame) -> dict[str, list[str]]:
+    """The findings that are used though something looks wrong with them, by what it is (column concern)."""
+    if "concern" not in findings:
+        return {}
+    named = findings[findings["concern"] != ""]
+    return {str(concern): list(rows["finding_key"].unique()) for concern, rows in named.groupby("concern")}
 
 
 def _spacings(rows_mm: pd.Series, columns_mm: pd.Series) -> list[str]:

@@ -11,7 +11,7 @@ from lesion_transfer.datasets.prostatex_ktrans import (
     KTRANS,
     KtransMap,
     KtransSource,
-    is_ktrans_data,
+    files_of_map,
     is_ktrans_header,
 )
 from lesion_transfer.datasets.prostatex_series import CHANNELS, choose_series, choose_study
@@ -44,10 +44,12 @@ def published_tables(source: Path, *, chosen: TableSet = "train") -> list[Path]:
 
 
 def image_files(source: Path) -> Iterator[Path]:
-    """Every DICOM file and every file of a Ktrans map below source, sorted."""
+    """Every DICOM file and every file of a Ktrans map below source, sorted but for a map's voxels behind its header."""
     require_folder(source)
     for path in files_below(source):
-        if is_ktrans_header(path) or is_ktrans_data(path) or is_dicom_file(path):
+        if is_ktrans_header(path):
+            yield from files_of_map(path)
+        elif is_dicom_file(path):
             yield path
 
 

@@ -105,9 +105,13 @@ def is_ktrans_header(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.stem.casefold().endswith(KTRANS)
 
 
-def is_ktrans_data(path: Path) -> bool:
-    """Whether a file is called as the voxels of a Ktrans map are."""
-    return path.suffix.lower() in {".raw", ".zraw"} and path.stem.casefold().endswith(KTRANS)
+def files_of_map(header: Path) -> list[Path]:
+    """The header and the file of voxels that it names; the header alone where that cannot be told."""
+    try:
+        data = data_file(header)
+    except (UnreadableFileError, OSError):
+        data = None
+    return [header] if data is None else [header, data]
 
 
 def read_ktrans(file: Path) -> KtransMap:

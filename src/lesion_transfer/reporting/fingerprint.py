@@ -16,6 +16,9 @@ def fingerprint_rows(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "labels", _listed(content["labels"])
     yield "zones", _listed(content["zones"])
     yield "left out", _listed(content["excluded"])
+    for concern, keys in content["concerns"].items():
+        more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+        yield "used, but look at", f"{concern}: {', '.join(keys[:_SHOWN])}{more}"
     if content["n_in_groups_of_duplicates"]:
         yield "in groups of duplicates", str(content["n_in_groups_of_duplicates"])
     for channel, about in content["channels"].items():
