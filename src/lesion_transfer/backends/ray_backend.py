@@ -110,8 +110,12 @@ class RayBackend:
             else:
                 ray.init(address=self._address, runtime_env=environment, **quiet)
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            where = f"the Ray cluster {self._address} cannot be joined" if self._address else "Ray cannot be started"
-            raise BackendError(f"{where}: {error}") from error
+            if self._address is None:
+                raise BackendError(f"Ray cannot be started: {error}") from error
+            raise BackendError(
+                f"the Ray cluster {self._address} cannot be joined: {error}. Is it running, and does this shell have "
+                "its token (docs/cluster.md)?"
+            ) from error
         self._started = True
 
     def _window(self) -> int:

@@ -1,0 +1,256 @@
+"""Replicates and the grid of learning rates in the training stages, on a small archive of patches, without DVC."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+from ruamel.yaml import YAML
+
+from lesion_transfer.cohorts.splits import SplitError
+from lesion_transfer.settings import HYPERPARAMETERS
+from lesion_transfer.stages.layout import Layout
+from lesion_transfer.stages.roulette import roulette
+from lesion_transfer.stages.train import train
+from lesion_transfer.stages.transfer import transfer
+from lesion_transfer.tracking import list_runs
+
+ROOT = Path(__file__).parents[2]
+CHANNELS = {"prostatex_dwi": "dwi", "brain": "grey"}
+CV = {"folds": 2, "lrs": [0.01, 0.001]}
+PATCH, MARGIN = 37, 7
+
+
+def write_params(path: Path, **changes: object) -> None:
+    """The committed settings, tiny, with a grid in ds2_frozen."""
+    content = YAML(typ="safe").load(ROOT / "params.yaml")
+    content |= {"epochs": 2, "augmentation_factor": 1.0, "bank_copies": 2, "batch_size": 8, "roulette": {"n": 3}}
+    content["network"] |= {"filters": [2, 2, 2], "dense": [8, 4, 4]}
+    content["split"] |= {"replicates": 2}
+    content["transfer"]["ds2_frozen"] |= {**dict.fromkeys(HYPERPARAMETERS), "cv": CV}
+    YAML().dump(content | changes, path)
+
+
+def write_cohort(layout: Layout, name: str, n_patients: int = 20) -> None:
+    """Two replicates of patients with one noisy patch each, half of them positive and brighter in the middle."""
+    rng = np.random.default_rng(len(name))
+    side = PATCH + 2 * MARGIN
+    labels = np.arange(n_patients) % 2 == 0
+    images = rng.normal(100, 10, (n_patients, 1, side, side)).astype(np.float32)
+    images[labels, :, side // 2 - 3 : side // 2 + 4, side // 2 - 3 : side // 2 + 4] += 10
+    channel = CHANNELS[name]
+    patients = [f"{name}-{k:02d}" for k in range(n_patients)]
+    keys = [f"{patient}/1/1" for patient in patients]
+    folder = layout.cohort(name)
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", images)
+    findings = pd.DataFrame({"finding_key": keys, "patient_id": patients, "finding_id": "1", "label": labels})
+    findings[f"{channel}_mean"], findings[f"{channel}_std"] = 100.0, 10.0
+    findings.to_csv(folder / "findings.csv", index=False)
+    info = {"channels": [channel], "patch_pixels": PATCH, "margin_pixels": MARGIN}
+    (folder / "cohort.json").write_text(json.dumps(info))
+    assigned = []
+    for replicate in (0, 1):
+        subset = np.array(["train"] * 12 + ["validation"] * 4 + ["test"] * 4)
+        table = pd.DataFrame({"finding_key": keys, "patient_id": patients, "replicate": replicate, "fold": 0})
+        assigned.append(table.assign(subset=np.roll(subset, 4 * replicate)))
+    layout.assigned(name).parent.mkdir(parents=True, exist_ok=True)
+    pd.concat(assigned).to_csv(layout.assigned(name), index=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Layout:
+    """roulette, ds1_full and ds2_frozen of two replicates, the last with a grid."""
+    root = tmp_path_factory.mktemp("population")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        layout = Layout(root)
+        write_params(layout.params)
+        (root / "dvc.yaml").touch()
+        for name in CHANNELS:
+            write_cohort(layout, name)
+        roulette(layout)
+        train(layout)
+        transfer(layout, "ds2_frozen")
+    return layout
+
+
+def runs_of(layout: Layout) -> dict[str, Run]:
+    client = MlflowClient(tracking_uri=f"sqlite:///{layout.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("lesion-transfer")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], max_results=1000, order_by=["start_time ASC"])
+    return {str(run.info.run_name): run for run in found}
+
+
+def read_json(path: Path):
+    return json.loads(path.read_text())
+
+
+def test_every_replicate_has_its_folder_and_descends_from_its_own_replicate(trained):
+    for phase, start in (("ds1_full", "roulette"), ("ds2_frozen", "ds1_full")):
+        for replicate in (0, 1):
+            folder = trained.model(phase, replicate)
+            info = read_json(folder / "model.json")
+            assert info["replicate"] == replicate
+            started_from = read_json(trained.model(start, replicate) / "model.json")["model_sha256"]
+            assert info["lineage"][-1] == {**info["lineage"][-1], "phase": start, "model_sha256": started_from}
+            for table in ("history.csv", "predictions.csv"):
+                assert set(pd.read_csv(folder / table)["replicate"]) == {replicate}
+    assert trained.model("ds1_full", 1) == trained.root / "models/ds1_full/members/r001"
+
+
+def test_replicates_differ_in_their_roulette_split_and_streams(trained):
+    hashes = [read_json(trained.model(phase, r) / "model.json") for phase in ("roulette", "ds1_full") for r in (0, 1)]
+    assert len({info["model_sha256"] for info in hashes}) == 4
+    subsets = [pd.read_csv(trained.model("ds1_full", r) / "predictions.csv").query("copy == 0") for r in (0, 1)]
+    assert (subsets[0]["subset"].to_numpy() != subsets[1]["subset"].to_numpy()).any()
+
+
+def test_the_grid_trains_every_rate_on_every_fold_and_the_best_mean_trains_the_phase(trained):
+    report = read_json(trained.metrics("ds2_frozen"))
+    table = pd.read_csv(trained.model("ds2_frozen") / "cv.csv")
+    assert list(zip(table["lr"], table["fold"], strict=True)) == [(lr, k) for lr in CV["lrs"] for k in (0, 1)]
+    assert (table["n_train"] + table["n_validation"] == 12).all()
+    means = table.groupby("lr")["validation_auc"].mean()
+    listed = {row["lr"]: row["mean_auc"] for row in report["cross_validation"]["rates"]}
+    assert listed == pytest.approx(means.to_dict())
+    best = report["cross_validation"]["chosen_lr"]
+    assert listed[best] == max(listed.values())
+    assert read_json(trained.model("ds2_frozen") / "model.json")["hyperparameters"]["lr"] == best
+    assert pd.read_csv(trained.model("ds2_frozen") / "history.csv")["lr"][0] == best
+    assert [row["replicate"] for row in report["replicates"]] == [0, 1]
+    assert not (trained.model("ds1_full") / "cv.csv").exists()
+
+
+def test_members_are_finished_children_of_their_stages_run_and_lesion_runs_leaves_them_out(trained, monkeypatch):
+    runs = runs_of(trained)
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    children = {name for name, run in runs.items() if "lesion.member" in run.data.tags}
+    grid = {f"ds2_frozen cv lr {lr:g} fold {k}{r}" for lr in CV["lrs"] for k in (0, 1) for r in ("", " r001")}
+    drawn = {f"roulette {k:03d}" for k in range(3)}
+    assert children == grid | drawn | {"roulette r001", "ds1_full r001", "ds2_frozen r001"}
+    for name in children:
+        parent = runs[name.split()[0]]
+        assert runs[name].data.tags["mlflow.parentRunId"] == parent.info.run_id
+    folder = trained.model("ds2_frozen", 1)
+    assert runs["ds2_frozen r001"].data.tags["lesion.model_sha256"] == read_json(folder / "model.json")["model_sha256"]
+    row = pd.read_csv(trained.model("ds2_frozen") / "cv.csv").iloc[0]
+    member = runs[f"ds2_frozen cv lr {row['lr']:g} fold {row['fold']:g}"]
+    assert member.data.metrics["best_validation_auc"] == pytest.approx(row["validation_auc"])
+    chosen = read_json(trained.metrics("ds2_frozen"))["cross_validation"]["chosen_lr"]
+    assert float(runs["ds2_frozen"].data.params["lr"]) == chosen
+    monkeypatch.setenv("DVC_ROOT", str(trained.root))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert {run.name for run in list_runs()} == {"roulette", "ds1_full", "ds2_frozen"}
+
+
+@pytest.fixture
+def again(trained, tmp_path, monkeypatch) -> Layout:
+    """A copy that a test may train again."""
+    shutil.copytree(trained.root, tmp_path / "project")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Layout(tmp_path / "project")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_the_first_replicate_is_what_a_pipeline_of_one_replicate_trains(again, trained):
+    write_params(again.params, split=YAML(typ="safe").load(again.params)["split"] | {"replicates": 1})
+    shutil.rmtree(again.models)
+    roulette(again)
+    train(again)
+    for phase in ("roulette", "ds1_full"):
+        before = {name: data for name, data in files_of(trained.model(phase)).items() if "members" not in name}
+        assert files_of(again.model(phase)) == before
+
+
+def test_folds_that_cannot_be_made_are_told_and_the_run_is_closed_as_failed(again):
+    content = YAML(typ="safe").load(again.params)
+    content["transfer"]["ds2_frozen"]["cv"] = {"folds": 7, "lrs": [0.01]}
+    YAML().dump(content, again.params)
+    with pytest.raises(SplitError, match=r"cannot make 7 folds with both classes.*cv\.folds"):
+        transfer(again, "ds2_frozen")
+    assert runs_of(again)["ds2_frozen"].info.status == "FAILED"
+
+
+KILLING = """
+import os, signal, sys
+from pathlib import Path
+from lesion_transfer.learning import population
+from lesion_transfer.stages.layout import Layout
+from lesion_transfer.stages.transfer import transfer
+
+root = Path(sys.argv[1])
+flag, train_one = root / "killed", population._train_one
+
+def train_one_or_die(common, on_epoch, task):
+    if not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_one(common, on_epoch, task)
+
+population._train_one = train_one_or_die
+transfer(Layout(root), "ds2_frozen")
+"""
+
+
+@pytest.mark.slow
+def test_ray_writes_the_same_files_though_a_worker_is_killed_and_leaves_no_run_open(again, trained):
+    write_params(again.params, backend={"kind": "ray", "workers": 2, "address": None})
+    shutil.rmtree(again.model("ds2_frozen"))
+    done = subprocess.run([sys.executable, "-c", KILLING, str(again.root)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (again.root / "killed").exists()
+    assert files_of(again.model("ds2_frozen")) == files_of(trained.model("ds2_frozen"))
+    assert again.metrics("ds2_frozen").read_bytes() == trained.metrics("ds2_frozen").read_bytes()
+    assert {run.info.status for run in runs_of(again).values()} == {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_a_stage_that_is_terminated_while_ray_works_closes_its_run_and_ends_its_workers(again):
+    write_params(again.params, epochs=2000, backend={"kind": "ray", "workers": 2, "address": None})
+    command = "import sys; from pathlib import Path; from lesion_transfer.stages.layout import Layout; "
+    command += "from lesion_transfer.stages.transfer import transfer; transfer(Layout(Path(sys.argv[1])), 'ds2_frozen')"
+    stage = subprocess.Popen([sys.executable, "-c", command, str(again.root)], stderr=subprocess.DEVNULL)
+    try:
+        workers = wait_for_workers(stage)
+        stage.send_signal(signal.SIGTERM)
+        stage.wait(timeout=60)
+    finally:
+        stage.kill()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+    assert runs_of(again)["ds2_frozen"].info.status == "FAILED"
+    assert not [run for run in runs_of(again).values() if run.info.status == "RUNNING"]
+
+
+def wait_for_workers(stage: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """All processes below a stage, as soon as a Ray worker among them has a task."""
+    for _ in range(1200):
+        assert stage.poll() is None, "the stage ended before a task started"
+        below = psutil.Process(stage.pid).children(recursive=True)
+        if any("_run_task" in title(process) for process in below):
+            return below
+        time.sleep(0.1)
+    raise AssertionError("no task started within two minutes")
+
+
+def title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
