@@ -310,6 +310,17 @@ def fingerprint(dataset: DatasetName) -> None:
         console.print(table)
 
 
+def gradients(
+    phase: Annotated[str, typer.Argument(metavar="PHASE", help="a phase that has been trained")],
+    out: Annotated[Path, typer.Option(help="the folder to write PNG files to")],
+    every: Annotated[str, typer.Option(help="batch, epoch, N epochs (a number), or auto: 20 epochs at most")] = "auto",
+) -> None:
+    """Draw how gradients flowed through a phase: bars of single batches or epochs, a heat map of all."""
+    from lesion_transfer.stages.gradients import gradients as stage
+
+    typer.echo(f"{stage(find_layout(), phase, every, out)} figures written to {out}")
+
+
 @app.command(rich_help_panel=TOOLS)
 def runs(
     names: Annotated[list[str] | None, typer.Argument(metavar="[PHASE]...", help="only these phases")] = None,

@@ -15,6 +15,7 @@ from lesion_transfer.errors import LesionError
 from lesion_transfer.learning.options import (
     AugmentationOptions,
     CrossValidationOptions,
+    GradientLimits,
     NetworkOptions,
     TrainingOptions,
 )
@@ -67,6 +68,13 @@ class InheritingPhaseEntry(PhaseEntry, Overrides):
     """One entry of `transfer`: a hyperparameter that is null is the top level's."""
 
 
+class GradientFlowOptions(GradientLimits):
+    """Which of a phase's gradients MLflow gets figures of, and the limits at which a training stops."""
+
+    every: Literal["auto", "batch", "epoch"] | Annotated[int, Field(ge=1)] = "auto"
+    """auto: every epoch, above 50 epochs 20 of them spread over the phase; a number: every so many epochs."""
+
+
 class RouletteOptions(Options):
     """How many random initialisations are scored on the validation rows (THESIS 6)."""
 
@@ -89,11 +97,16 @@ class Settings(TrainingOptions):
     threads: Annotated[int, Field(ge=1)]
     """CPU threads of a training: part of the settings because other threads give other last bits."""
     device: Literal["cpu", "cuda", "auto"]
+    deterministic: bool = True
+    """On a GPU: only kernels that repeat bit for bit."""
     backend: BackendOptions
     cv: CrossValidationOptions
     target: str
     network: NetworkOptions
     augmentation: AugmentationOptions
+    gradient_flow: GradientFlowOptions = GradientFlowOptions()
+    initial_model: str = "models/roulette"
+    """The folder of the model that ds1_full starts from."""
     roulette: RouletteOptions
     datasets: Annotated[dict[Name, DatasetOptions], Field(min_length=1)]
     cohorts: Annotated[dict[Name, CohortOptions], Field(min_length=1)]

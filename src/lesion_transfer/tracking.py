@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from lesion_transfer.errors import LesionError
 
 EXPERIMENT = "lesion-transfer"
 MODEL_TAG = "lesion.model_sha256"
+PROCESS_TAG = "lesion.process"
 SQLITE = "sqlite:///"
 METRICS_A_BATCH = 900  # the server refuses batches of more than 1,000 metrics
 log = logging.getLogger(__name__)
@@ -171,6 +173,7 @@ class TrackedRun:
             "mlflow.parentRunId": self.run_id,
             "lesion.pipeline": pipeline_id(),
             "lesion.member": name,
+            PROCESS_TAG: _process(),
             **tags,
         }
         begun = get_current_time_millis() - round(1000 * seconds)
@@ -184,6 +187,10 @@ class TrackedRun:
         finally:
             self.client.set_terminated(run_id, RunStatus.to_string(status))
 
+    def last_step(self, metric: str) -> int:
+        """The largest step at which this metric was logged, 0 where it never was."""
+        return max((entry.step for entry in self.client.get_metric_history(self.run_id, metric)), default=0)
+
     def find_model(self, model_sha256: str) -> str | None:
         """The latest finished run of this experiment that made the model with this hash, or None."""
         query = f"tags.`{MODEL_TAG}` = '{model_sha256}' and attributes.status = 'FINISHED'"
@@ -193,10 +200,15 @@ class TrackedRun:
 
 @contextmanager
 def tracked_run(
-    name: str, *, stage: str, params: Mapping[str, object], tags: Mapping[str, str]
+    name: str, *, stage: str, params: Mapping[str, object], tags: Mapping[str, str], continues: str | None = None
 ) -> Iterator[TrackedRun]:
-    """An MLflow run for the block: FINISHED when it ends, FAILED when it raises or is terminated, KILLED on Ctrl-C."""
+    """An MLflow run for the block: FINISHED when it ends, FAILED when it raises or is terminated, KILLED on Ctrl-C.
+
+    continues: the run that an interrupted process left; it is opened again, or, where it is not in this store, named in
+    the tag lesion.continues_run. Runs of processes of this machine that are no more are closed as KILLED.
+    """
     client, experiment_id = open_store()
+    _close_orphans(client, experiment_id)
     joined = {
         "mlflow.runName": name,
         "mlflow.source.name": stage,
@@ -204,10 +216,14 @@ def tracked_run(
         "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV") or _head(),
         "lesion.pipeline": pipeline_id(),
+        PROCESS_TAG: _process(),
         **({"mlflow.parentRunId": parent} if (parent := _parent(client)) else {}),
         **tags,
     }
-    run_id = client.create_run(experiment_id, run_name=name, tags=joined).info.run_id
+    run_id = _reopened(client, experiment_id, continues, joined)
+    if run_id is None:
+        joined |= {"lesion.continues_run": continues} if continues else {}
+        run_id = client.create_run(experiment_id, run_name=name, tags=joined).info.run_id
     run = TrackedRun(client, run_id, experiment_id)
     run.log_params(params)
     status = RunStatus.FAILED
@@ -220,6 +236,45 @@ def tracked_run(
         raise
     finally:
         client.set_terminated(run_id, RunStatus.to_string(status))
+
+
+def _reopened(client: MlflowClient, experiment_id: str, run_id: str | None, tags: Mapping[str, str]) -> str | None:
+    """Opens an interrupted run again, under the tags of this process; None where it is not in this store.
+
+    Its children are deleted: they are logged anew as their members come back.
+    """
+    if run_id is None:
+        return None
+    try:
+        before = client.get_run(run_id).data.tags
+    except mlflow.MlflowException:
+        return None
+    client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+    for child in client.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'"):
+        client.delete_run(child.info.run_id)
+    resumed = {**tags, "lesion.resumed": str(int(before.get("lesion.resumed", 0)) + 1)}
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in resumed.items()])
+    return run_id
+
+
+def _process() -> str:
+    """This process, so that another one can see later that it is no more."""
+    return f"{platform.node()}/{os.getpid()}/{psutil.Process().create_time():.0f}"
+
+
+def _close_orphans(client: MlflowClient, experiment_id: str) -> None:
+    """Closes as KILLED what processes of this machine left open when they were killed."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+        node, _, process = run.data.tags.get(PROCESS_TAG, "").rpartition("/")[0].rpartition("/")
+        if node == platform.node() and not _alive(int(process), run.data.tags[PROCESS_TAG]):
+            client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+
+
+def _alive(pid: int, tag: str) -> bool:
+    try:
+        return tag.endswith(f"/{psutil.Process(pid).create_time():.0f}")
+    except psutil.Error:
+        return False
 
 
 @contextmanager

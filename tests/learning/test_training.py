@@ -9,7 +9,7 @@ from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.metrics import METRICS
 from lesion_transfer.learning.network import LesionNetwork, build_network
-from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
+from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.training import TrainingData, TrainingResult, state_copy, train
 
@@ -51,6 +51,7 @@ def network() -> LesionNetwork:
 
 def run(model: LesionNetwork | None = None, data: TrainingData | None = None, **changes: Any) -> TrainingResult:
     arguments = {"frozen": False, "seed": 0, "name": "phase", "patch_pixels": PATCH, "on_epoch": None, "probe": None}
+    arguments |= {"limits": GradientLimits(), "on_estimate": None}
     arguments |= {key: changes.pop(key) for key in list(changes) if key in arguments}
     options = OPTIONS.model_copy(update=changes)
     return train(model or network(), data or blobs(), options, AUGMENTATION, **arguments)
@@ -104,7 +105,11 @@ def test_a_history_row_has_every_score_and_on_epoch_gets_it() -> None:
     seen: list[dict[str, float]] = []
     result = run(on_epoch=seen.append, probe=lambda _: {"target_train_auc": 0.5})
     names = [f"{subset}_{metric}" for subset in ("train", "validation") for metric in METRICS]
-    assert list(result.history[0]) == ["epoch", "lr", "lost_update_share", *names, "target_train_auc"]
+    assert list(result.history[0]) == [
+        *("epoch", "lr", "lost_update_share", "moved_weight_share"),
+        *names,
+        "target_train_auc",
+    ]
     assert [row["epoch"] for row in result.history] == [1, 2]
     assert seen == result.history
     assert result.best_metrics == result.history[result.best_epoch - 1]
@@ -180,6 +185,7 @@ def test_at_1e_8_float32_loses_updates_that_compensated_keeps() -> None:
     kept = run(lr=1e-8, plateau_factor=1.0, precision="compensated", epochs=10, optimized_metric="recall")
     assert (lost.best_state[gamma] == 1).all()
     assert lost.history[0]["lost_update_share"] > 0
+    assert 0 < lost.history[0]["moved_weight_share"] < 1
     assert kept.history[0]["lost_update_share"] < 1e-3
     assert (kept.best_state[gamma] != 1).any()
     assert kept.best_state[gamma].dtype == torch.float32
@@ -238,3 +244,75 @@ def test_the_learning_rate_falls_on_a_plateau_and_the_history_shows_it() -> None
     rates = [row["lr"] for row in result.history]
     assert rates[0] == 1e-8
     assert rates[-1] < 1e-9
+
+
+def test_the_plateau_rule_watches_the_metric_that_the_options_name() -> None:
+    def rates(metric: str) -> list[float]:
+        return [row["lr"] for row in run(epochs=6, plateau_patience=0, plateau_metric=metric, lr=1e-2).history]
+
+    by_loss = run(epochs=6, plateau_patience=0, plateau_metric="loss", lr=1e-2)
+    best, expected, rate = float("inf"), [], 1e-2
+    for row in by_loss.history:
+        expected.append(rate)
+        # torch's rule: better means lower by a ten-thousandth at least
+        if row["validation_loss"] < best * (1 - 1e-4):
+            best = row["validation_loss"]
+        else:
+            rate *= 0.01
+    assert [row["lr"] for row in by_loss.history] == pytest.approx(expected)
+    assert rates("loss") != rates("recall")
+
+
+def test_early_stopping_ends_after_so_many_epochs_without_progress_and_zero_is_off() -> None:
+    # a learning rate that moves nothing: the first epoch stays the best
+    idle = {"epochs": 6, "frozen": True, "lr": 1e-30, "plateau_factor": 1.0}
+    assert len(run(**idle).history) == 6
+    assert len(run(**idle, early_stopping_patience=2).history) == 3
+    assert len(run(**idle, early_stopping_patience=6).history) == 6
+    learning = run(epochs=6, lr=1e-2, early_stopping_patience=2, optimized_metric="auc")
+    scores = [row["validation_auc"] for row in learning.history]
+    bettered = max(n for n, score in enumerate(scores, start=1) if all(score > other for other in scores[: n - 1]))
+    assert len(scores) == min(6, bettered + 2)
+
+
+def test_without_validation_rows_nothing_stops_early() -> None:
+    data = blobs()
+    everything = TrainingData(data.images, data.labels, torch.arange(40), torch.arange(0))
+    assert len(run(data=everything, epochs=3, early_stopping_patience=1).history) == 3
+
+
+def test_undersampling_trains_on_as_many_of_both_classes() -> None:
+    result = run(balance="undersampling", augmentation_factor=1.0, batch_size=4, epochs=1)
+    # 6 positives of 24 training rows: 12 rows an epoch, in 3 batches
+    assert len(result.gradient_flow.values) == 3
+    data = blobs()
+    negatives = TrainingData(data.images, data.labels * 0, data.train_rows, data.validation_rows)
+    with pytest.raises(TrainingError, match="one class"):
+        run(data=negatives, balance="undersampling")
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_an_estimate_of_the_time_leaves_no_trace(frozen: bool) -> None:
+    told: list[tuple[float, int]] = []
+    assert same(run(frozen=frozen), run(frozen=frozen, on_estimate=lambda *both: told.append(both)))
+    [(seconds, epochs)] = told
+    assert 0 < seconds < 600
+    assert epochs == 2
+
+
+def test_a_gradient_beyond_the_limits_stops_before_the_step() -> None:
+    model = network()
+    before = state_copy(model)
+    with pytest.raises(TrainingError, match=r"phase, epoch 1, batch 1: the gradient of \S+weight explodes"):
+        run(model, limits=GradientLimits(exploding=1e-9))
+    weights = [name for name, _ in model.named_parameters()]
+    assert all(torch.equal(before[name], model.state_dict()[name]) for name in weights)
+
+
+def test_a_dead_layer_stops_the_training_and_is_named() -> None:
+    model = network()
+    with torch.no_grad():
+        model.decision_maker.dense3.weight.zero_()
+    with pytest.raises(TrainingError, match=r"batch 10: the gradient of decision_maker.dense2.weight has vanished"):
+        run(model, lr=1e-30, precision="float64", batch_size=4)
+    assert run(model, lr=1e-30, batch_size=4, limits=GradientLimits(vanishing=None)).history

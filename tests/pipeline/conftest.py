@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -142,3 +142,9 @@ def project(reproduced, tmp_path) -> Project:
     """A copy of the reproduced project, with its data and MLflow store, that a test may change."""
     shutil.copytree(reproduced.root, tmp_path / "project", symlinks=True)
     return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def make_project() -> Callable[[Path], Project]:
+    """`new_project`, for tests that need another state of the project."""
+    return new_project

@@ -36,10 +36,10 @@ ROOMS = {
 STAGE_MODULES = {"settings": "check_settings"}
 MIRROR = {
     *(f"{PACKAGE}.tracking", f"{PACKAGE}.stages.progress", f"{PACKAGE}.stages.phase_mirror"),
-    f"{PACKAGE}.stages.ledger_mirror",
+    *(f"{PACKAGE}.stages.ledger_mirror", f"{PACKAGE}.stages.phase_watch"),
     *(f"{PACKAGE}.backends.backend", f"{PACKAGE}.backends.ray_backend"),
 }
-"""Modules whose work reaches no output of a training stage: MLflow, its figures, progress bars, where tasks run."""
+"""Modules whose work reaches no output of a training stage: MLflow, its figures, bars, messages, where tasks run."""
 
 
 @pytest.fixture(scope="module")
@@ -129,5 +129,7 @@ def test_training_stages_declare_every_setting_that_a_phase_inherits():
 
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
     for declared in (stages["train"]["params"], stages["transfer"]["do"]["params"]):
-        others = {"seed", "threads", "device", "network", "augmentation", "target", "cv", "split.replicates"}
-        assert set(HYPERPARAMETERS) | others <= set(declared)
+        assert {"cv", "split.replicates"} <= set(declared)
+    everywhere = {"seed", "threads", "device", "deterministic", "network", "augmentation", "target"}
+    for declared in (stages["train"]["params"], stages["transfer"]["do"]["params"], stages["ledger"]["params"]):
+        assert set(HYPERPARAMETERS) | everywhere <= set(declared)

@@ -19,9 +19,11 @@ def test_bars_hold_the_values_and_zero_is_black():
     np.testing.assert_allclose(heights(upper, "max |gradient|"), [1e-3, np.nan, 1e-1])
     np.testing.assert_allclose(heights(upper, "mean |gradient|"), [1e-5, np.nan, 1e-2])
     assert heights(lower, "share exactly zero") == [0, 1, 0.25]
-    black = next(container for container in upper.containers if container.get_label() == "all gradients zero")
+    black = upper.containers[2]
     assert [round(bar.get_x() + bar.get_width() / 2) for bar in black] == [1]
     assert black[0].get_facecolor()[:3] == (0, 0, 0)
+    legend = {handle.get_label(): handle for handle in upper.figure.legends[0].legend_handles}
+    assert legend["all gradients zero"].get_facecolor()[:3] == (0, 0, 0)
     assert [tick.get_text() for tick in lower.get_xticklabels()] == ["conv1", "conv2", "dense1"]
 
 

@@ -29,6 +29,17 @@ def epoch_rows(labels: Tensor, rows: Tensor, factor: float, generator: torch.Gen
     return drawn[torch.randperm(len(drawn), generator=generator)]
 
 
+def undersampled_rows(labels: Tensor, rows: Tensor, factor: float, generator: torch.Generator) -> Tensor:
+    """The rows (N,) of one epoch in round(factor) rounds: in each all of the smaller class and as many of the larger.
+
+    Raises TrainingError where a class is missing.
+    """
+    if not all(len(members) for members in _by_class(labels, rows)):
+        raise TrainingError("balance is undersampling, but the training rows are of one class: none would be left.")
+    sampler = UndersamplingSampler(labels, rows, generator)
+    return torch.tensor([row for _ in range(round(factor)) for row in sampler])
+
+
 class UndersamplingSampler(Sampler[int]):
     """A sampler for torch's DataLoader: as many rows of each class as the smaller class has, drawn anew each time.
 

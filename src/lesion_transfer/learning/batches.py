@@ -5,13 +5,13 @@ A source's epoch depends on seed, name and the epoch's number alone, so any epoc
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from lesion_transfer.learning.augmentation import apply_affine, sample_affine
-from lesion_transfer.learning.balance import epoch_rows
+from lesion_transfer.learning.balance import epoch_rows, undersampled_rows
 from lesion_transfer.learning.options import AugmentationOptions
 from lesion_transfer.learning.streams import torch_generator
 
@@ -21,13 +21,6 @@ Encode = Callable[[Tensor], Tensor]
 """Images (B, C, P, P) -> what is trained on: the images themselves or a frozen extractor's features (B, F)."""
 
 BANK_CHUNK = 256
-
-
-class BatchSource(Protocol):
-    """Where batches come from."""
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch, counted from 1."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +33,32 @@ class EpochPlan:
     batch_size: int
     seed: int
     name: str
+    balance: Literal["augmentation", "undersampling"] = "augmentation"
 
     def batches(self, generator: torch.Generator) -> list[Tensor]:
         """Balanced, shuffled rows in batches of `batch_size`."""
-        return split_batches(epoch_rows(self.labels, self.rows, self.factor, generator), self.batch_size)
+        draw = epoch_rows if self.balance == "augmentation" else undersampled_rows
+        return split_batches(draw(self.labels, self.rows, self.factor, generator), self.batch_size)
+
+    @property
+    def batches_an_epoch(self) -> int:
+        """The same in every epoch."""
+        return len(self.batches(self.generator(1)))
 
     def generator(self, epoch: int) -> torch.Generator:
         """The stream of everything drawn for this epoch except dropout."""
         return torch_generator(self.seed, self.name, "epoch", str(epoch))
+
+
+class BatchSource(Protocol):
+    """Where batches come from."""
+
+    @property
+    def plan(self) -> EpochPlan:
+        """Which rows an epoch shows, in which batches."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 1."""
 
 
 def split_batches(rows: Tensor, batch_size: int) -> list[Tensor]:
@@ -69,35 +80,35 @@ class LiveAugmented:
         size: int,
         encode: Encode | None = None,
     ) -> None:
-        self._images, self._plan, self._augmentation, self._size = images, plan, augmentation, size
+        self._images, self.plan, self._augmentation, self._size = images, plan, augmentation, size
         self._encode = encode
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, counted from 1."""
-        generator = self._plan.generator(number)
-        for rows in self._plan.batches(generator):
+        generator = self.plan.generator(number)
+        for rows in self.plan.batches(generator):
             parameters = sample_affine(len(rows), self._augmentation, generator)
             inputs = apply_affine(self._images[rows.to(self._images.device)], parameters, self._size)
             if self._encode is not None:
                 inputs = self._encode(inputs)
-            yield inputs, self._plan.labels[rows].to(self._images.device)
+            yield inputs, self.plan.labels[rows].to(self._images.device)
 
 
 class Bank:
     """A fixed bank of copies; an epoch draws (row, copy). `contents`: (m, copies, ...) for the m rows of the plan."""
 
     def __init__(self, contents: Tensor, plan: EpochPlan) -> None:
-        self._contents, self._plan = contents, plan
+        self._contents, self.plan = contents, plan
         self._place = torch.full_like(plan.labels, -1)
         self._place[plan.rows] = torch.arange(len(plan.rows))
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, counted from 1."""
-        generator = self._plan.generator(number)
+        generator = self.plan.generator(number)
         device = self._contents.device
-        for rows in self._plan.batches(generator):
+        for rows in self.plan.batches(generator):
             copies = torch.randint(self._contents.shape[1], (len(rows),), generator=generator)
-            yield self._contents[self._place[rows].to(device), copies.to(device)], self._plan.labels[rows].to(device)
+            yield self._contents[self._place[rows].to(device), copies.to(device)], self.plan.labels[rows].to(device)
 
 
 def build_bank(

@@ -34,13 +34,22 @@ class GradientRecorder:
         self._sizes = torch.tensor([float(weight.numel()) for weight in self._weights])
         self._epochs: dict[int, list[np.ndarray]] = {}
 
-    def record(self, epoch: int) -> None:
-        """Notes one batch, after backward and before the step; three fused norms and one transfer for all layers."""
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names from input to output."""
+        return self._layers
+
+    def record(self, epoch: int) -> np.ndarray:
+        """Notes one batch, after backward and before the step, and returns its statistics, float32 (n_layers, 3).
+
+        Three fused norms and one transfer for all layers.
+        """
         gradients = [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in self._weights]
         sums, largest, non_zeros = (_norms(gradients, order) for order in (1, math.inf, 0))
         sizes = self._sizes.to(sums)
-        values = torch.stack([sums / sizes, largest, 1 - non_zeros / sizes], dim=1)
-        self._epochs.setdefault(epoch, []).append(values.float().cpu().numpy()[None])
+        values = torch.stack([sums / sizes, largest, 1 - non_zeros / sizes], dim=1).float().cpu().numpy()
+        self._epochs.setdefault(epoch, []).append(values[None])
+        return values
 
     def by_epoch(self) -> dict[int, np.ndarray]:
         """What was recorded so far: float32 (batches of the epoch, n_layers, 3) by epoch."""

@@ -38,8 +38,7 @@ def grid(member: Member, folds: Tensor, lrs: Sequence[float]) -> list[GridPoint]
                 data=data,
                 options=member.options.model_copy(update={"lr": lr}),
                 probe=None,
-                resume_from=None,
-                on_state=None,
+                place=None,
             )
             points.append(GridPoint(lr, fold, one))
     return points

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from lesion_transfer.options import Options
 
 Loss = Literal["cross_entropy", "cross_entropy_on_softmax", "l1", "mse"]
+Score = Literal["loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1score", "specificity", "auc"]
 OptimizedMetric = Literal[
     "auc_and_balanced_accuracy",
     "auc_and_accuracy",
@@ -70,8 +71,10 @@ class TrainingOptions(Options):
     batch_size: Annotated[int, Field(ge=2)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     epochs: Annotated[int, Field(ge=1)]
+    balance: Literal["augmentation", "undersampling"] = "augmentation"
+    """augmentation: the smaller class is drawn more often; undersampling: the larger class is thinned out each time."""
     augmentation_factor: Annotated[float, Field(ge=1)]
-    """How often an epoch draws each sample of the larger class; the smaller class is drawn until both balance."""
+    """How often an epoch draws each sample of the larger class (undersampling: of the smaller class)."""
     augmentation_mode: Literal["auto", "live", "bank"]
     """live: drawn anew for every use; bank: `bank_copies` fixed copies of each row; auto: bank where frozen."""
     bank_copies: Annotated[int, Field(ge=1)]
@@ -79,8 +82,12 @@ class TrainingOptions(Options):
     optimized_metric: OptimizedMetric
     """By which validation score the best epoch is chosen; a pair means both at least as good as the best so far."""
     plateau_factor: Annotated[float, Field(gt=0, le=1)]
-    """The learning rate is multiplied by this when validation AUC stalls; 1 switches the scheduler off."""
+    """The learning rate is multiplied by this when `plateau_metric` stalls; 1 switches the scheduler off."""
     plateau_patience: Annotated[int, Field(ge=0)]
+    plateau_metric: Score = "auc"
+    """The validation score that the scheduler watches; of the loss less is better."""
+    early_stopping_patience: Annotated[int, Field(ge=0)] = 0
+    """Stops after so many epochs in a row that did not better `optimized_metric`; 0 trains all epochs."""
     validation: Literal["plain", "augmented_balanced"]
     """plain: one score a lesion; augmented_balanced: the thesis's way."""
     precision: Literal["float32", "compensated", "float64"]
@@ -99,3 +106,12 @@ class CrossValidationOptions(Options):
         if len(set(self.lrs)) != len(self.lrs):
             raise ValueError("lrs has a learning rate twice")
         return self
+
+
+class GradientLimits(Options):
+    """When a training stops before the step that would spoil it; None never."""
+
+    exploding: Annotated[float, Field(gt=0)] | None = 1e6
+    """The largest |gradient| that is allowed."""
+    vanishing: Annotated[float, Field(ge=0, lt=1)] | None = 1e-12
+    """The smallest share of the largest |gradient| of all layers that the largest of a layer may be for long."""

@@ -12,12 +12,14 @@ from torch import Tensor
 from lesion_transfer.backends.backend import Backend, InProcess
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.network import LesionNetwork
-from lesion_transfer.learning.options import AugmentationOptions, TrainingOptions
-from lesion_transfer.learning.state import TrainingState
-from lesion_transfer.learning.training import Probe, TrainingResult, train
+from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, TrainingOptions
+from lesion_transfer.learning.resume import StateFile, StatePlace
+from lesion_transfer.learning.training import DEFAULT_LIMITS, Probe, TrainingResult, train
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 """Gets a member's number and a row of its history."""
+OnEstimate = Callable[[int, float, int], None]
+"""Gets a member's number, the seconds that one of its epochs will take, and the number of epochs that it has to go."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Member:
     """One training of a population: its own start, rows, hyperparameters (lr, dropout, ...), and random streams.
 
     network: the start, left as it is. data: members may share one `images` tensor; it then travels once. name, seed: of
-    its random streams. probe, resume_from, on_state: as of `training.train`.
+    its random streams. probe: as of `training.train`. place: where its states are kept, so that it goes on from the
+    last one when its process or worker was killed.
     """
 
     name: str
@@ -34,8 +37,7 @@ class Member:
     options: TrainingOptions
     seed: int
     probe: Probe | None = None
-    resume_from: TrainingState | None = None
-    on_state: Callable[[TrainingState], None] | None = None
+    place: StatePlace | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class _Common:
     frozen: bool
     patch_pixels: int
     device: str | torch.device
+    limits: GradientLimits
+
+
+@dataclass(frozen=True)
+class _Hooks:
+    """What a member trained in this process calls, with its number first."""
+
+    on_epoch: OnEpoch | None
+    on_estimate: OnEstimate | None
 
 
 @dataclass(frozen=True)
@@ -74,18 +85,21 @@ def train_population(
     patch_pixels: int = 65,
     device: str | torch.device = "cpu",
     backend: Backend | None = None,
+    limits: GradientLimits = DEFAULT_LIMITS,
     on_epoch: OnEpoch | None = None,
+    on_estimate: OnEstimate | None = None,
     on_result: Callable[[int, Trained], None] | None = None,
 ) -> list[Trained]:
     """Trains each member as `training.train` would alone, to the same bytes, and returns them in their order.
 
     A population of one is trained in this process, whatever the back end. on_epoch: called after each epoch where
-    members are trained in this process, else when a member has come back from its worker, once a row.
+    members are trained in this process, else when a member has come back from its worker, once a row. on_estimate:
+    called before a member's first epoch where members are trained in this process.
     Raises what `training.train` raises, and BackendError.
     """
     backend = InProcess() if backend is None or len(members) == 1 else backend
     images, tasks = _without_images(members)
-    common = _Common(images, augmentation, frozen, patch_pixels, device)
+    common = _Common(images, augmentation, frozen, patch_pixels, device, limits)
     live = backend.in_process
 
     def told(number: int, trained: Trained) -> None:
@@ -95,7 +109,8 @@ def train_population(
         if on_result is not None:
             on_result(number, trained)
 
-    return backend.run(partial(_train_one, common, on_epoch if live else None), tasks, told)
+    hooks = _Hooks(on_epoch, on_estimate) if live else _Hooks(None, None)
+    return backend.run(partial(_train_one, common, hooks), tasks, told)
 
 
 def _without_images(members: Sequence[Member]) -> tuple[list[Tensor], list[_Task]]:
@@ -112,22 +127,25 @@ def _without_images(members: Sequence[Member]) -> tuple[list[Tensor], list[_Task
     return images, tasks
 
 
-def _train_one(common: _Common, on_epoch: OnEpoch | None, task: _Task) -> Trained:
+def _train_one(common: _Common, hooks: _Hooks, task: _Task) -> Trained:
     member = task.member
     begun = time.monotonic()
-    result = train(
-        copy.deepcopy(member.network),
-        replace(member.data, images=common.images[task.images]),
-        member.options,
-        common.augmentation,
-        frozen=common.frozen,
-        seed=member.seed,
-        name=member.name,
-        patch_pixels=common.patch_pixels,
-        device=common.device,
-        on_epoch=None if on_epoch is None else partial(on_epoch, task.number),
-        probe=member.probe,
-        resume_from=member.resume_from,
-        on_state=member.on_state,
-    )
+    with StateFile(member.place, member.name) as states:
+        result = train(
+            copy.deepcopy(member.network),
+            replace(member.data, images=common.images[task.images]),
+            member.options,
+            common.augmentation,
+            frozen=common.frozen,
+            seed=member.seed,
+            name=member.name,
+            patch_pixels=common.patch_pixels,
+            device=common.device,
+            on_epoch=None if hooks.on_epoch is None else partial(hooks.on_epoch, task.number),
+            probe=member.probe,
+            limits=common.limits,
+            on_estimate=None if hooks.on_estimate is None else partial(hooks.on_estimate, task.number),
+            resume_from=states.state,
+            on_state=states.keep,
+        )
     return Trained(result, time.monotonic() - begun)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lesion_transfer.learning.alarm import GradientAlarm
 from lesion_transfer.learning.data import TrainingData as TrainingData
 from lesion_transfer.learning.errors import TrainingError
+from lesion_transfer.learning.estimate import seconds_an_epoch
 from lesion_transfer.learning.gradients import GradientFlow, GradientRecorder
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import LesionNetwork, place, set_dropout
-from lesion_transfer.learning.options import AugmentationOptions, TrainingOptions
+from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, TrainingOptions
 from lesion_transfer.learning.scoring import outputs, score
 from lesion_transfer.learning.selection import BestEpoch
 from lesion_transfer.learning.state import MovingParts, TrainingState
@@ -23,6 +25,7 @@ from lesion_transfer.learning.views import DataViews
 
 Probe = Callable[[LesionNetwork], dict[str, float]]
 """More scores of a network in training; must leave it as it is."""
+DEFAULT_LIMITS = GradientLimits()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def train(
     device: str | torch.device = "cpu",
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     probe: Probe | None = None,
+    limits: GradientLimits = DEFAULT_LIMITS,
+    on_estimate: Callable[[float, int], None] | None = None,
     resume_from: TrainingState | None = None,
     on_state: Callable[[TrainingState], None] | None = None,
 ) -> TrainingResult:
@@ -60,12 +65,15 @@ def train(
 
     frozen: only the decision maker is trained, and the whole extractor is in eval mode (BatchNorm and dropout).
     seed, name: of all random streams; `name` is usually the phase.
-    A history row has epoch, lr, lost_update_share (measured at the epoch's first batch), {train,validation}_{the 8
+    A history row has epoch, lr, lost_update_share (of the updates of the epoch's first batch, how many rounding
+    swallowed), moved_weight_share (of the trained weights, how many the epoch moved), {train,validation}_{the 8
     metrics} and what `probe` returns. `on_epoch` gets it after the epoch, when `network` holds that epoch's weights.
+    `on_estimate` gets, before the first epoch, the seconds that an epoch will take and how many there are to go.
     Same inputs, seed and number of threads: same bytes. `on_state` gets, after `on_epoch`, all that later epochs depend
     on; with that as `resume_from`, the other arguments and the network as at the start, it goes on to the same bytes.
 
-    Raises TrainingError for a loss that is not finite (naming epoch and batch) and for data without labelled rows.
+    Raises TrainingError for a loss that is not finite and for gradients beyond `limits` (naming epoch and batch, before
+    the step), and for data without labelled rows.
     """
     device = torch.device(device)
     _prepare(network, options, frozen, device)
@@ -81,7 +89,7 @@ def train(
         network,
         frozen,
         update,
-        plateau=Plateau(update, options.plateau_factor, options.plateau_patience),
+        plateau=Plateau(update, options.plateau_factor, options.plateau_patience, options.plateau_metric),
         recorder=GradientRecorder(trained),
         best=BestEpoch(options.optimized_metric),
     )
@@ -89,9 +97,18 @@ def train(
     constant = probe(network) if probe is not None and frozen else {}
     if resume_from is not None:
         parts.restore(resume_from)
+    alarm = GradientAlarm(limits, parts.recorder.layers, name)
+    if on_estimate is not None and (left := options.epochs - len(parts.history)):
+        _training_mode(network, frozen)
+        with global_stream(device, seed, name, "estimate"):
+            seconds = seconds_an_epoch(trained, batches, [train_rows, validation_rows], loss_of, update, device)
+        on_estimate(seconds, left)
 
     for epoch in range(len(parts.history) + 1, options.epochs + 1):
+        if parts.best.stalled(epoch - 1, options.early_stopping_patience):
+            break
         row: dict[str, float] = {"epoch": epoch, "lr": update.lr}
+        before = update.weights()
         _training_mode(network, frozen)
         with global_stream(device, seed, name, "dropout", str(epoch)):
             for number, (inputs, labels) in enumerate(batches.epoch(epoch), start=1):
@@ -103,19 +120,20 @@ def train(
                     )
                 update.zero_grad()
                 loss.backward()
-                parts.recorder.record(epoch)
+                alarm.check(parts.recorder.record(epoch), epoch, number)
                 if number == 1:
                     row["lost_update_share"] = update.measured_step()
                 else:
                     update.step()
 
+        row["moved_weight_share"] = update.moved_share(before)
         validation = score(trained, validation_rows, loss_of)
         row |= _prefixed("train", score(trained, train_rows, loss_of)) | _prefixed("validation", validation)
         row |= probe(network) if probe is not None and not frozen else constant
         parts.history.append(row)
         if parts.best.offer(epoch, validation):
             parts.best_state = state_copy(network)
-        parts.plateau.step(validation["auc"])
+        parts.plateau.step(validation[options.plateau_metric])
         if on_epoch is not None:
             on_epoch(row)
         if on_state is not None:

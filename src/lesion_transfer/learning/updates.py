@@ -6,12 +6,14 @@ and rounds them back after each step; `float64` does everything in float64.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lesion_transfer.learning.options import Score
 
 Precision = Literal["float32", "compensated", "float64"]
 _REMEMBERED = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
@@ -27,8 +29,13 @@ class WeightUpdate:
             if precision == "compensated"
             else list(self._weights)
         )
+        self._precision = precision
         self._compensated = precision == "compensated"
         self.optimizer = torch.optim.Adam(self._moved, lr=lr)
+
+    def like(self, parameters: Iterable[nn.Parameter]) -> "WeightUpdate":
+        """A new update of the same kind for other weights."""
+        return WeightUpdate(parameters, self.lr, self._precision)
 
     @property
     def lr(self) -> float:
@@ -90,14 +97,24 @@ class WeightUpdate:
                 lost += int((wanting & (old == moved)).sum())
         return lost / wanted if wanted else 0.0
 
+    def weights(self) -> list[Tensor]:
+        """Copies of the weights as the network has them now."""
+        return [weight.detach().clone() for weight in self._weights]
+
+    def moved_share(self, before: Sequence[Tensor]) -> float:
+        """The share of the weights that are no longer what `weights` gave."""
+        moved = sum(int((old != weight).sum()) for old, weight in zip(before, self._weights, strict=True))
+        return moved / sum(weight.numel() for weight in self._weights)
+
 
 class Plateau:
-    """ReduceLROnPlateau on validation AUC (thesis 6: factor 1/100, patience 2); a factor of 1 switches it off."""
+    """ReduceLROnPlateau on a score (thesis 6: AUC, factor 1/100, patience 2); a factor of 1 switches it off."""
 
-    def __init__(self, update: WeightUpdate, factor: float, patience: int) -> None:
+    def __init__(self, update: WeightUpdate, factor: float, patience: int, metric: Score = "auc") -> None:
+        mode: Literal["min", "max"] = "min" if metric == "loss" else "max"
         # eps=0: torch's default of 1e-8 silently ignores a reduction from 1e-8
         self._scheduler = (
-            ReduceLROnPlateau(update.optimizer, mode="max", factor=factor, patience=patience, eps=0.0, min_lr=0.0)
+            ReduceLROnPlateau(update.optimizer, mode=mode, factor=factor, patience=patience, eps=0.0, min_lr=0.0)
             if factor < 1
             else None
         )
@@ -111,7 +128,7 @@ class Plateau:
         if self._scheduler is not None:
             self._scheduler.load_state_dict(dict(state))
 
-    def step(self, auc: float) -> None:
-        """Takes note of an epoch's AUC; nan (one class only) says nothing about progress and is passed over."""
-        if self._scheduler is not None and not math.isnan(auc):
-            self._scheduler.step(auc)
+    def step(self, score: float) -> None:
+        """Takes note of an epoch's score; nan (an AUC of one class) says nothing about progress and is passed over."""
+        if self._scheduler is not None and not math.isnan(score):
+            self._scheduler.step(score)

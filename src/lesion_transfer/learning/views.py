@@ -34,7 +34,13 @@ class DataViews:
         """Live or bank, as the options say; `auto` is a bank where the extractor is frozen, for its features stay."""
         mode, rows = self.options.augmentation_mode, labelled(self.data.labels, self.data.train_rows)
         plan = EpochPlan(
-            self.data.labels, rows, self.options.augmentation_factor, self.options.batch_size, self.seed, self.name
+            self.data.labels,
+            rows,
+            self.options.augmentation_factor,
+            self.options.batch_size,
+            self.seed,
+            self.name,
+            self.options.balance,
         )
         if mode == "bank" or (mode == "auto" and self.encode is not None):
             return Bank(

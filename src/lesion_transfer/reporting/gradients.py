@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from lesion_transfer.reporting.style import INK, MUTED, TRAIN, new_figure, styled
@@ -38,13 +39,7 @@ def gradient_flow_figure(values: np.ndarray, layer_names: Sequence[str], title: 
         upper.bar(positions, shown, width=width, color=color, label=label)
     for wrong in np.flatnonzero(~np.isfinite(values[:, [MEAN, MAX]]).all(axis=1)):
         upper.annotate("not finite", (float(wrong), floor), rotation=90, ha="center", va="bottom", color="#b00020")
-    upper.bar(
-        positions[values[:, MAX] == 0],
-        ceiling,
-        width=0.8,
-        color="black",
-        label="all gradients zero",
-    )
+    upper.bar(positions[values[:, MAX] == 0], ceiling, width=0.8, color="black")
     upper.set_title(title)
     upper.set_ylabel("|gradient|")
     upper.tick_params(labelbottom=False, bottom=False)
@@ -57,8 +52,9 @@ def gradient_flow_figure(values: np.ndarray, layer_names: Sequence[str], title: 
     lower.set_xlim(-0.6, len(layer_names) - 0.4)
     lower.set_xlabel("layer, input to output")
     lower.grid(axis="x", visible=False)
-    handles, labels = upper.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3)
+    # a handle of its own: without a bar the legend would show it in another colour
+    handles = [*upper.get_legend_handles_labels()[0], Patch(color="black", label="all gradients zero")]
+    figure.legend(handles=handles, loc="outside upper right", ncols=3)
     return figure
 
 

@@ -1,5 +1,6 @@
 """Where and how exactly a training computes: device, threads, determinism, and the back end of independent tasks."""
 
+import os
 from functools import partial
 
 import torch
@@ -11,11 +12,11 @@ from lesion_transfer.stages.layout import StageError
 
 
 def prepare_compute(settings: Settings) -> torch.device:
-    """The device of params.yaml; threads as set, deterministic algorithms only.
+    """The device of params.yaml; threads and determinism as set there.
 
     Raises StageError where params.yaml asks for a GPU that is not there.
     """
-    prepare_process(settings.threads)
+    prepare_process(settings.threads, settings.deterministic)
     if settings.device == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
@@ -25,11 +26,15 @@ def prepare_compute(settings: Settings) -> torch.device:
     return torch.device("cpu")
 
 
-def prepare_process(threads: int) -> None:
+def prepare_process(threads: int, deterministic: bool = True) -> None:
     """What has to be equal in every process that computes, for its results to be: threads, deterministic algorithms."""
     torch.set_num_threads(threads)
     # The same switch as use_deterministic_algorithms, without its import of the compiler (1.5 s a stage).
-    torch.set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        # cuBLAS repeats itself only with a workspace of its own, which it reads when a GPU is first used.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def make_backend(settings: Settings, device: torch.device) -> Backend:
@@ -42,5 +47,5 @@ def make_backend(settings: Settings, device: torch.device) -> Backend:
         asked.workers,
         threads=settings.threads,
         gpus=int(device.type == "cuda"),
-        prepare=partial(prepare_process, settings.threads),
+        prepare=partial(prepare_process, settings.threads, settings.deterministic),
     )

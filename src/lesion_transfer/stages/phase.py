@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from lesion_transfer.backends.backend import Backend
-from lesion_transfer.files import write_csv, write_json
+from lesion_transfer.files import clear_temporaries, write_csv, write_json
 from lesion_transfer.learning.population import Trained, train_population
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.compute import make_backend, prepare_compute
@@ -20,10 +20,13 @@ from lesion_transfer.stages.phase_mirror import (
     mirror_phase,
     mirror_rates,
     mirror_replicate,
+    mirror_resumed,
     phase_params,
 )
 from lesion_transfer.stages.phase_start import Start, prepare_starts
+from lesion_transfer.stages.phase_watch import PhaseWatch
 from lesion_transfer.stages.progress import progress_bar
+from lesion_transfer.stages.resume import Interrupted, identity, resuming
 from lesion_transfer.tracking import TrackedRun, tracked_run
 
 log = logging.getLogger(__name__)
@@ -36,53 +39,68 @@ def run_phase(layout: Layout, name: str, stage: str) -> None:
     device = prepare_compute(settings)
     starts: Sequence[Start] = prepare_starts(layout, settings, phase)
     params = phase_params(settings, phase, starts[0].options)
-    with tracked_run(name, stage=stage, params=params, tags={}) as run, make_backend(settings, device) as backend:
+    with (
+        resuming(identity(params, starts, device)) as interrupted,
+        tracked_run(name, stage=stage, params=params, tags={}, continues=interrupted.run_id) as run,
+        make_backend(settings, device) as backend,
+    ):
+        interrupted.remember_run(run.run_id)
         _say_where_from(run, starts[0].lineage)
-        rates = find_rates(run, settings, starts, backend, device)
+        rates = find_rates(run, settings, starts, backend, device, interrupted)
         starts = with_rates(starts, rates)
         if rates is not None:
             mirror_rates(run, rates[0].chosen, rates[0].summary)
-        trained = _train(run, settings, starts, backend, device)
+        trained = _train(run, settings, starts, backend, device, interrupted)
         summaries = []
         for start, one in zip(starts, trained, strict=True):
             folder = layout.model(name, start.replicate)
             summaries.append(write_phase(folder, settings, start, one.result))
             if rates is not None:
                 write_csv(folder / "cv.csv", rates[start.replicate].table)
-            _mirror(run, folder, start, one, summaries[-1])
+            _mirror(run, settings, folder, start, one, summaries[-1])
+        clear_temporaries(layout.metrics(name))
         write_json(layout.metrics(name), _report(starts, summaries, rates))
 
 
 def _train(
-    run: TrackedRun, settings: Settings, starts: Sequence[Start], backend: Backend, device: torch.device
+    run: TrackedRun,
+    settings: Settings,
+    starts: Sequence[Start],
+    backend: Backend,
+    device: torch.device,
+    interrupted: Interrupted,
 ) -> list[Trained]:
     """All replicates as one population; the first one's epochs go to MLflow as they come."""
-    phase = starts[0].phase
+    first, phase = starts[0], starts[0].phase
+    mirrored = mirror_resumed(run, interrupted.history(first.key), first.epochs_before)
     with progress_bar(f"training {phase.name}", sum(start.options.epochs for start in starts)) as move:
-        n_epochs = 0
+        watch = PhaseWatch(phase.name, [start.options for start in starts], move)
 
         def after_epoch(number: int, row: dict[str, float]) -> None:
-            nonlocal n_epochs
-            n_epochs += 1
-            if number == 0:
-                mirror_epoch(run, row, starts[0].epochs_before)
-            move(n_epochs, note=f"validation AUC {row['validation_auc']:.3f}")
+            if number == 0 and row["epoch"] > mirrored:
+                mirror_epoch(run, row, first.epochs_before)
+            watch.epoch(number, row)
 
         return train_population(
-            [start.member() for start in starts],
+            [start.member(interrupted.place(start.key)) for start in starts],
             settings.augmentation,
             frozen=phase.frozen,
             patch_pixels=starts[0].loaded.cohort.patch_pixels,
             device=device,
             backend=backend,
+            limits=settings.gradient_flow,
             on_epoch=after_epoch,
+            on_estimate=watch.estimate,
+            on_result=lambda number, _: watch.finished(number),
         )
 
 
-def _mirror(run: TrackedRun, folder: Path, start: Start, trained: Trained, summary: dict[str, Any]) -> None:
+def _mirror(
+    run: TrackedRun, settings: Settings, folder: Path, start: Start, trained: Trained, summary: dict[str, Any]
+) -> None:
     """The first replicate is the phase's own run, every other one a child of it."""
     if start.replicate == 0:
-        mirror_phase(run, folder, start.loaded, trained.result, summary)
+        mirror_phase(run, folder, start.loaded, trained.result, summary, settings.gradient_flow.every)
     else:
         mirror_replicate(run, start, trained, summary)
 

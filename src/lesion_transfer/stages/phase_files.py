@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lesion_transfer.files import replacing, write_csv, write_json
+from lesion_transfer.files import clear_temporaries, replacing, write_csv, write_json
 from lesion_transfer.learning.checkpoint import save_model
 from lesion_transfer.learning.gradients import STATISTICS, GradientFlow
 from lesion_transfer.learning.network import LesionNetwork
@@ -39,6 +39,7 @@ def write_phase(folder: Path, settings: Settings, start: Start, result: Training
         "augmentation": settings.augmentation.model_dump(mode="json"),
         "seed": settings.seed,
         "best_epoch": result.best_epoch,
+        "epochs_trained": len(result.history),
         "frozen": phase.frozen,
         "extractor_sha256_before": extractor_sha256(before),
         "extractor_sha256_after": extractor_sha256(result.best_state),
@@ -56,6 +57,7 @@ def write_training(
     folder: Path, replicate: int, result: TrainingResult, info: dict[str, Any], table: pd.DataFrame
 ) -> dict[str, Any]:
     """Writes model, history.csv, predictions.csv (`table`) and the gradient flow; returns the best epoch's scores."""
+    clear_temporaries(folder / "*")
     sha256 = save_model(folder, result.best_state, info)
     history = pd.DataFrame(result.history)
     history.insert(1, "replicate", replicate)

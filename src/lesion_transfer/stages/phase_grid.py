@@ -16,7 +16,9 @@ from lesion_transfer.learning.population import Trained, train_population
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.phase_mirror import mirror_grid_member
 from lesion_transfer.stages.phase_start import Start
+from lesion_transfer.stages.phase_watch import PhaseWatch
 from lesion_transfer.stages.progress import progress_bar
+from lesion_transfer.stages.resume import Interrupted
 from lesion_transfer.tracking import TrackedRun
 
 
@@ -34,7 +36,12 @@ class Rates:
 
 
 def find_rates(
-    run: TrackedRun, settings: Settings, starts: Sequence[Start], backend: Backend, device: torch.device
+    run: TrackedRun,
+    settings: Settings,
+    starts: Sequence[Start],
+    backend: Backend,
+    device: torch.device,
+    interrupted: Interrupted,
 ) -> list[Rates] | None:
     """Trains the grid of every replicate in one population; None where the phase has no rates to try."""
     phase = starts[0].phase
@@ -49,26 +56,27 @@ def find_rates(
     rows: list[dict[str, float]] = [{} for _ in points]
     epochs = sum(start.options.epochs for start, _ in points)
     with progress_bar(f"{phase.name}: {asked.folds} folds x {len(asked.lrs)} rates", epochs) as move:
-        n_epochs = 0
-
-        def after_epoch(number: int, row: dict[str, float]) -> None:
-            nonlocal n_epochs
-            n_epochs += 1
-            move(n_epochs)
+        watch = PhaseWatch(f"{phase.name} grid", [point.member.options for _, point in points], move)
 
         def after_member(number: int, trained: Trained) -> None:
+            watch.finished(number)
             start, point = points[number]
             rows[number] = grid_row(point, trained.result)
             mirror_grid_member(run, start, point, trained)
 
         train_population(
-            [point.member for _, point in points],
+            [
+                replace(point.member, place=interrupted.place(f"{start.key}_lr{point.lr:g}_fold{point.fold}"))
+                for start, point in points
+            ],
             settings.augmentation,
             frozen=phase.frozen,
             patch_pixels=starts[0].loaded.cohort.patch_pixels,
             device=device,
             backend=backend,
-            on_epoch=after_epoch,
+            limits=settings.gradient_flow,
+            on_epoch=watch.epoch,
+            on_estimate=watch.estimate,
             on_result=after_member,
         )
     return [_rates([row for row, (own, _) in zip(rows, points, strict=True) if own is start]) for start in starts]

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lesion_transfer.learning.grid import GridPoint
@@ -14,17 +13,14 @@ from lesion_transfer.learning.options import TrainingOptions
 from lesion_transfer.learning.population import Trained
 from lesion_transfer.learning.training import TrainingResult
 from lesion_transfer.reporting.curves import metric_figure
-from lesion_transfer.reporting.gradients import gradient_evolution_figure, gradient_flow_figure
 from lesion_transfer.reporting.pictures import to_png_bytes
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.augmented_picture import augmented_picture
+from lesion_transfer.stages.gradients import Every, gradient_figures_of
 from lesion_transfer.stages.phase_start import Start
 from lesion_transfer.stages.training_data import LoadedCohort
 from lesion_transfer.tracking import MODEL_TAG, TrackedRun
 from lesion_transfer.transfer.plan import Phase
-
-GRADIENT_FIGURES = 5
-"""Pictures of single epochs' gradient flow, spread over the phase; the heat map shows every batch."""
 
 
 def phase_params(settings: Settings, phase: Phase, options: TrainingOptions) -> dict[str, Any]:
@@ -40,12 +36,13 @@ def phase_params(settings: Settings, phase: Phase, options: TrainingOptions) -> 
         "replicates": settings.split.replicates,
         "phase": phase.name,
         "cohort": phase.cohort,
-        "start": phase.start or "roulette",
+        "start": phase.start or settings.initial_model,
         "decision_maker": phase.decision_maker,
         "frozen": phase.frozen,
         "seed": settings.seed,
         "threads": settings.threads,
         "device": settings.device,
+        "deterministic": settings.deterministic,
         "target": settings.target,
         "network": settings.network.model_dump(mode="json"),
         "augmentation": settings.augmentation.model_dump(mode="json"),
@@ -64,6 +61,14 @@ def _epoch(row: Mapping[str, float], epochs_before: int) -> tuple[int, dict[str,
     values = {key: value for key, value in row.items() if key != "epoch"}
     # Parameters sort as text in the UI, metrics as numbers.
     return epoch, values | {"global_epoch": epochs_before + epoch, "log10_lr": math.log10(row["lr"])}
+
+
+def mirror_resumed(run: TrackedRun, history: Sequence[Mapping[str, float]], epochs_before: int) -> int:
+    """Mirrors those epochs of an interrupted training that this run has not; returns the last epoch that it now has."""
+    mirrored = run.last_step("global_epoch")
+    missing = history[mirrored:]
+    run.log_history([_epoch(row, epochs_before) for row in missing])
+    return mirrored + len(missing)
 
 
 def mirror_rates(run: TrackedRun, chosen: float, summary: Sequence[Mapping[str, Any]]) -> None:
@@ -104,7 +109,12 @@ def _mirror_member(
 
 
 def mirror_phase(
-    run: TrackedRun, folder: Path, loaded: LoadedCohort, result: TrainingResult, summary: Mapping[str, Any]
+    run: TrackedRun,
+    folder: Path,
+    loaded: LoadedCohort,
+    result: TrainingResult,
+    summary: Mapping[str, Any],
+    gradient_figures: Every,
 ) -> None:
     """The finished phase: best scores, figures, model folder, data sets and the model's hash as a tag."""
     selected_on = summary["validation_selected_on"]
@@ -114,7 +124,8 @@ def mirror_phase(
     for metric in METRICS:
         figure = metric_figure(history, metric, f"{folder.name}: {metric}", result.best_epoch)
         run.log_bytes(f"figures/{metric}.png", to_png_bytes(figure))
-    _gradient_figures(run, folder.name, result)
+    for artifact, figure in gradient_figures_of(folder.name, result.gradient_flow, gradient_figures):
+        run.log_bytes(f"gradient_flow/{artifact}", to_png_bytes(figure))
     run.log_folder(folder, "model")
     mirror_checks(run, loaded)
     for subset, context in (("train", "training"), ("validation", "validation")):
@@ -138,18 +149,3 @@ def mirror_checks(run: TrackedRun, loaded: LoadedCohort) -> None:
     run.log_bytes(f"checks/{loaded.check.name}", loaded.check.read_bytes())
     if (pictures := loaded.check.with_suffix("")).is_dir():
         run.log_folder(pictures, "checks")
-
-
-def _gradient_figures(run: TrackedRun, phase: str, result: TrainingResult) -> None:
-    flow = result.gradient_flow
-    last = int(flow.epochs.max())
-    for epoch in sorted({int(e) for e in np.linspace(1, last, min(last, GRADIENT_FIGURES)).round()}):
-        batches = flow.values[flow.epochs == epoch]
-        # Over an epoch's batches: the mean of the means, the largest of the maxima, the mean share of zeros.
-        values = np.stack([batches[..., 0].mean(0), batches[..., 1].max(0), batches[..., 2].mean(0)], axis=1)
-        figure = gradient_flow_figure(values, flow.layers, f"{phase}: gradient flow, epoch {epoch}")
-        run.log_bytes(f"gradient_flow/epoch_{epoch:04d}.png", to_png_bytes(figure))
-    run.log_bytes(
-        "gradient_flow/evolution.png",
-        to_png_bytes(gradient_evolution_figure(flow.values, flow.layers, flow.epochs.tolist())),
-    )

@@ -8,12 +8,13 @@ from lesion_transfer.learning.checkpoint import load_model
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import TrainingOptions
 from lesion_transfer.learning.population import Member
+from lesion_transfer.learning.resume import StatePlace
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.training import Probe
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, require
 from lesion_transfer.stages.replicates import replicate_seed
-from lesion_transfer.stages.roulette import load_winner
+from lesion_transfer.stages.roulette import load_initial
 from lesion_transfer.stages.training_data import LoadedCohort, load_training_data
 from lesion_transfer.transfer.phases import starting_network
 from lesion_transfer.transfer.plan import FIRST_PHASE, KEEP, RESET, Phase
@@ -43,9 +44,14 @@ class Start:
         """Epochs of all ancestors together, from which global_epoch counts on."""
         return sum(ancestor["epochs"] for ancestor in self.lineage)
 
-    def member(self) -> Member:
-        """This replicate as a member of a population."""
-        return Member(self.phase.name, self.network, self.loaded.data, self.options, self.seed, self.probe)
+    @property
+    def key(self) -> str:
+        """What tells this replicate from the others: r000, r001, ..."""
+        return f"r{self.replicate:03d}"
+
+    def member(self, place: StatePlace | None = None) -> Member:
+        """This replicate as a member of a population; its states are kept in `place`."""
+        return Member(self.phase.name, self.network, self.loaded.data, self.options, self.seed, self.probe, place)
 
 
 def prepare_starts(layout: Layout, settings: Settings, phase: Phase) -> Sequence[Start]:
@@ -70,14 +76,14 @@ def _network(
 ) -> tuple[LesionNetwork, list[dict[str, Any]]]:
     """The network that the phase starts with, and its lineage."""
     if phase.start is None:
-        network, sha256 = load_winner(layout, replicate)
-        lineage = [{"phase": "roulette", "model_sha256": sha256, "epochs": 0}]
+        network, origin, sha256 = load_initial(layout, settings, replicate)
+        lineage = [{"phase": origin, "model_sha256": sha256, "epochs": 0}]
         attached = None
     else:
         folder = require(layout.model(phase.start, replicate), f"lesion transfer {phase.start}")
         network, info = load_model(folder)
         own = {"phase": phase.start, "model_sha256": info["model_sha256"]}
-        lineage = [*info["lineage"], {**own, "epochs": info["hyperparameters"]["epochs"]}]
+        lineage = [*info["lineage"], {**own, "epochs": info["epochs_trained"]}]
         lends = phase.decision_maker not in {KEEP, RESET}
         attached = load_model(layout.model(phase.decision_maker, replicate))[0] if lends else None
     generator = torch_generator(seed, phase.name, "decision maker")

@@ -92,7 +92,7 @@ def reproduction(layout: Layout) -> None:
         summary["phantom"] = settings.is_phantom(asked.cohort)
         write_json(layout.metrics(NAME), summary)
         write_text(layout.reproduction_report, _report(summary, loaded))
-        mirror_phase(run, layout.model(NAME), loaded, result, summary)
+        mirror_phase(run, layout.model(NAME), loaded, result, summary, settings.gradient_flow.every)
         run.log_bytes("reproduction.md", layout.reproduction_report.read_bytes())
 
 

@@ -1,0 +1,119 @@
+"""A training's state in one file, written whole and checked when read, so that a killed training can go on."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from lesion_transfer.files import clear_temporaries, replacing
+from lesion_transfer.learning.checkpoint import state_sha256
+from lesion_transfer.learning.errors import LearningError
+from lesion_transfer.learning.state import TrainingState
+
+log = logging.getLogger(__name__)
+SHARE_OF_TIME = 0.02
+"""Of a training's time, what writing its states may take: quick epochs are not written one by one."""
+
+
+class ResumeError(LearningError):
+    """A state that must not be gone on from: a sentence that says why."""
+
+
+def save_state(path: Path, state: TrainingState, fingerprint: str) -> None:
+    """Writes the state as one safetensors file; `fingerprint` says of which training it is."""
+    values = json.dumps({"epoch": state.epoch, **state.values})
+    checked = {"fingerprint": fingerprint, "values": values, "sha256": _sha256(state, values, fingerprint)}
+    with replacing(path) as temporary:
+        save_file(state.tensors, temporary, metadata=checked)
+
+
+def load_state(path: Path, fingerprint: str) -> TrainingState | None:
+    """The state in `path`, None where there is no file; raises ResumeError for one that is damaged or of another."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            # copies, for the file may be replaced while its tensors are in use
+            tensors = {name: file.get_tensor(name).clone() for name in names}
+        if metadata["fingerprint"] != fingerprint:
+            raise ResumeError(f"{path} is of another training (other settings, code or data)")
+        values = json.loads(metadata["values"])
+        state = TrainingState(values.pop("epoch"), tensors, values)
+        if metadata["sha256"] != _sha256(state, metadata["values"], fingerprint):
+            raise ResumeError(f"{path} is damaged: its content is not what was written")
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ResumeError(f"{path} is damaged: {error}") from error
+    return state
+
+
+@dataclass(frozen=True)
+class StatePlace:
+    """The file in which one training keeps its newest state, and the fingerprint of that training."""
+
+    path: Path
+    fingerprint: str
+
+
+class StateFile:
+    """Keeps the newest state of the training `name`; use as `with`, so that the last one is written in any case.
+
+    state: where to go on from, None at the start of a training. place: None keeps nothing.
+    A state is written when the last writing is so long ago that all writing takes SHARE_OF_TIME at most; only SIGKILL
+    loses what came after it. Ctrl-C and an exception lose the unfinished epoch alone.
+    """
+
+    def __init__(self, place: StatePlace | None, name: str) -> None:
+        self._place = place
+        self._unwritten: TrainingState | None = None
+        self._next_time = 0.0
+        self.state: TrainingState | None = None
+        if place is None:
+            return
+        clear_temporaries(place.path)
+        try:
+            self.state = load_state(place.path, place.fingerprint)
+        except ResumeError as error:
+            log.warning("%s; %s starts anew", error, name)
+        if self.state is not None:
+            log.info("%s goes on after epoch %d, where it was interrupted", name, self.state.epoch)
+
+    @property
+    def keep(self) -> Callable[[TrainingState], None] | None:
+        """Takes a newer state: `on_state` of a training; None where nothing is kept."""
+        return None if self._place is None else self._keep
+
+    def _keep(self, state: TrainingState) -> None:
+        self._unwritten = state
+        if time.monotonic() >= self._next_time:
+            self._write()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        if self._place is None or self._unwritten is None:
+            return
+        begun = time.monotonic()
+        save_state(self._place.path, self._unwritten, self._place.fingerprint)
+        self._unwritten = None
+        ended = time.monotonic()
+        self._next_time = ended + (ended - begun) / SHARE_OF_TIME
+
+
+def _sha256(state: TrainingState, values: str, fingerprint: str) -> str:
+    return hashlib.sha256(f"{fingerprint}\x1f{values}\x1f{state_sha256(state.tensors)}".encode()).hexdigest()

@@ -1,0 +1,59 @@
+"""What the terminal tells while a phase trains: how far it is, how long it takes, when updates are lost."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from lesion_transfer.learning.options import TrainingOptions
+from lesion_transfer.stages.progress import Move
+
+log = logging.getLogger(__name__)
+MOSTLY = 0.5
+"""The share of lost updates from which a phase warns."""
+
+
+class PhaseWatch:
+    """Follows the members of one population; its methods are the hooks of `learning.population.train_population`."""
+
+    def __init__(self, name: str, members: Sequence[TrainingOptions], move: Move) -> None:
+        self._name, self._members, self._move = name, members, move
+        self._done = [0] * len(members)
+        self._to_go = 0
+        self._begun: float | None = None
+        self._warned = False
+
+    def estimate(self, number: int, seconds_an_epoch: float, epochs: int) -> None:
+        """Before the first epoch of the first member that is trained here, from one step that was timed."""
+        if self._begun is None:
+            self._begun = time.monotonic()
+            self._to_go = epochs + sum(later.epochs for later in self._members[number + 1 :])
+            self._say_time(seconds_an_epoch, self._to_go, "timed on one batch")
+
+    def epoch(self, number: int, row: Mapping[str, float]) -> None:
+        """After an epoch, with its row of history."""
+        self._done[number] = int(row["epoch"])
+        self._move(sum(self._done), note=f"validation AUC {row['validation_auc']:.3f}")
+        if self._begun is not None and self._to_go > 1:
+            self._say_time(time.monotonic() - self._begun, self._to_go - 1, "timed on the first epoch")
+            self._to_go = 0
+        if not self._warned and row["lost_update_share"] > MOSTLY:
+            self._warned = True
+            log.warning("%s, epoch %d: %s", self._name, row["epoch"], _lost(row, self._members[number]))
+
+    def finished(self, number: int) -> None:
+        """When a member is done, be it after fewer epochs than it might have had."""
+        self._done[number] = self._members[number].epochs
+        self._move(sum(self._done))
+
+    def _say_time(self, seconds_an_epoch: float, epochs: int, how: str) -> None:
+        whole = timedelta(seconds=round(seconds_an_epoch * epochs))
+        log.info("%s: about %s for %d epochs of %.2g s (%s)", self._name, whole, epochs, seconds_an_epoch, how)
+
+
+def _lost(row: Mapping[str, float], options: TrainingOptions) -> str:
+    mend = "set precision: compensated" if options.precision == "float32" else "raise the learning rate"
+    return (
+        f"rounding swallows {row['lost_update_share']:.0%} of the weights' updates at a learning rate of "
+        f"{row['lr']:g} in {options.precision}; {mend} (of this phase, or at the top of params.yaml)"
+    )
