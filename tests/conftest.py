@@ -33,6 +33,7 @@ def dicom_dataset(pixels: np.ndarray | None = None, *, b_value: bytes | None = N
         "SOPClassUID": MRImageStorage,
         "SOPInstanceUID": generate_uid(),
         "PatientID": "P1",
+        "PatientIdentityRemoved": "YES",
         "Modality": "MR",
         "StudyInstanceUID": "1.2.3",
         "SeriesInstanceUID": "1.2.3.4",

@@ -215,6 +215,9 @@ def predict(
     position: Annotated[str | None, typer.Option("--position-lps", help="of the lesion, mm: X,Y,Z")] = None,
     patient: Annotated[str | None, typer.Option(help="the PatientID, where DICOM holds several")] = None,
     copies: Annotated[int, typer.Option(min=0, help="augmented copies beside the plain prediction")] = 11,
+    allow_identified: Annotated[
+        bool, typer.Option("--allow-identified", help="of DICOM that does not say that identity was removed")
+    ] = False,
 ) -> None:
     """The probability of a positive finding, of new images: a cohort, a patch archive, or one patient's DICOM."""
     from lesion_transfer.stages.predict import open_model, predict_folder, predict_position, write_predictions
@@ -225,7 +228,8 @@ def predict(
         raise typer.BadParameter("--out: the CSV to write is missing")
     opened = open_model(model)
     if dicom is not None:
-        table = predict_position(opened, dicom, _three_numbers(position), patient, copies)
+        place = _three_numbers(position)
+        table = predict_position(opened, dicom, place, patient, copies, allow_identified=allow_identified)
         excluded = table.iloc[:0]
     else:
         assert folder is not None

@@ -9,7 +9,7 @@ import pytest
 
 from lesion_transfer.getting.errors import DownloadError
 from lesion_transfer.getting.idc import RemoteSeries, listed_series
-from lesion_transfer.getting.selection import PUBLISHED, choose_prostatex, named_channel, needed_series
+from lesion_transfer.getting.selection import PUBLISHED, choose_prostatex, needed_series
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,13 @@ def test_an_unknown_channel_or_patient_is_named(prostatex, channels, patients, s
         needed_series("prostatex", prostatex, channels, patients)
 
 
+@pytest.mark.parametrize(
+    "name", ["t2_tse_sag", "t2_tse_cor_320_p2", "t2_localizer", "tfl_3d dynamisch fast", "DYNDIST_FA"]
+)
+def test_other_planes_and_kinds_are_not_fetched(name):
+    assert choose_prostatex([remote(name)]) == []
+
+
 @pytest.mark.real
 def test_every_series_of_the_published_tables_that_is_a_channel_by_name_is_fetched(prostatex, real_data):
     needed = {
@@ -102,7 +109,7 @@ def test_every_series_of_the_published_tables_that_is_a_channel_by_name_is_fetch
     for part in ("Train", "Test"):
         with (real_data / "prostatex" / f"ProstateX-Images-{part}.csv").open(newline="") as file:
             for row in csv.DictReader(file):
-                if named_channel(row["DCMSerDescr"]) in {"t2", "adc", "dwi"}:
+                if row["DCMSerDescr"].startswith("t2_tse_tra") or row["DCMSerDescr"].endswith(("_ADC", "CALC_BVAL")):
                     n_rows += 1
                     key = (row["ProxID"], int(row["DCMSerNum"]), row["DCMSerDescr"])
                     missing |= {key} - needed

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -168,6 +169,17 @@ def test_a_new_patients_dicom_at_a_position(tmp_path, dicom, model, network):
         tmp_path / "out.csv",
     )
     assert read_predictions(tmp_path / "out.csv")["finding_key"].unique().tolist() == ["p2/1/1"]
+
+
+def test_a_patient_who_can_be_told_from_the_files_is_refused_unless_allowed(dicom, model):
+    for file in (dicom / "P1").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.PatientIdentityRemoved = "NO"
+        dataset.save_as(file)
+    typed = ["predict", model, "--dicom", dicom / "P1", "--position-lps", "48,48,6", "--copies", 0]
+    with pytest.raises(DatasetError, match=r"identity was not removed.*--allow-identified"):
+        run(*typed)
+    assert run(*typed, "--allow-identified").stdout.startswith("probability")
 
 
 def test_a_position_or_a_patient_that_is_not_there_is_a_sentence(dicom, model):

@@ -32,11 +32,15 @@ def is_dicom_file(path: Path) -> bool:
 
 
 class DicomSource:
-    """The images below a folder by patient; the headers are read when the first patient is asked for."""
+    """The images below a folder by patient; the headers are read when the first patient is asked for.
 
-    def __init__(self, source: Path) -> None:
+    A patient with any image that does not say that patient identity was removed is refused, unless allow_identified.
+    """
+
+    def __init__(self, source: Path, *, allow_identified: bool = False) -> None:
         require_folder(source)
         self._source = source
+        self._allow_identified = allow_identified
 
     @cached_property
     def _index(self) -> DicomIndex:
@@ -51,12 +55,21 @@ class DicomSource:
         return sorted({images[0].patient_id.strip() for images in self._patients.values()})
 
     def of_patient(self, patient_id: str) -> list[InstanceHeader]:
-        """The images of a patient; RefusalError `not_in_source` when there are none."""
+        """The images of a patient; RefusalError `not_in_source` when there are none, `identified` for an identity."""
         images = self._patients.get(patient_key(patient_id))
         if not images:
             unread = len(self._index.unreadable)
             aside = f" ({unread} DICOM files there could not be read)" if unread else ""
             raise RefusalError(Reason.NOT_IN_SOURCE, f"No image in the source has the PatientID {patient_id}{aside}.")
+        identified = [image for image in images if image.identity_problem]
+        if identified and not self._allow_identified:
+            first = identified[0]
+            raise RefusalError(
+                Reason.IDENTIFIED,
+                f"{first.file.relative_to(self._source)} {first.identity_problem}, as do {len(identified) - 1} more of "
+                f"the patient's {len(images)} images. De-identify them, or allow it: allow_identified: true in the "
+                "data set's entry of params.yaml, --allow-identified for a prediction.",
+            )
         return images
 
 

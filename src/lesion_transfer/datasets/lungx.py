@@ -64,7 +64,13 @@ def image_files(source: Path) -> Iterator[Path]:
 
 
 def read_findings(
-    source: Path, tables: Path, channels: Sequence[str], slice_rule: str, *, air_below_hu: float = AIR_BELOW_HU
+    source: Path,
+    tables: Path,
+    channels: Sequence[str],
+    slice_rule: str,
+    *,
+    air_below_hu: float = AIR_BELOW_HU,
+    allow_identified: bool = False,
 ) -> Iterator[Finding | Exclusion]:
     """The nodules of both tables, calibration first, each with the CT image that the table numbers (channel `ct`).
 
@@ -81,7 +87,7 @@ def read_findings(
     rows = [row for name in TABLES if (tables / name).is_file() for row in _nodule_rows(tables / name, counter)]
     if not rows:
         raise DatasetError(f"{tables} holds no rows of {' or '.join(TABLES)}.")
-    images = DicomSource(source)
+    images = DicomSource(source, allow_identified=allow_identified)
     for patient in by_patient(rows):
         reading = _Patient(images, DisplayCache(source, LUNG_WINDOW), rule, TissueCheck(air_below_hu))
         for nodule in patient:

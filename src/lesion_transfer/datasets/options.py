@@ -40,6 +40,8 @@ class DatasetOptions(Options):
     """Of PROSTATEx, whose findings are read: the training set's, the test set's (without labels), or both."""
     air_below_hu: Annotated[float, Field(ge=-1024, le=0)] = AIR_BELOW_HU
     """Of LUNGx: a nodule whose centre is below this, in Hounsfield units, is named as lying in air."""
+    allow_identified: bool = False
+    """Of DICOM: whether images are read that do not say that patient identity was removed (0012,0062)."""
     phantom: PhantomOptions | None = None
 
     @model_validator(mode="after")
@@ -50,4 +52,6 @@ class DatasetOptions(Options):
         generated = self.phantom if self.source == "phantom" else None
         if self.tables != "train" and generated is not None and generated.n_test_patients == 0:
             raise ValueError(f"tables: {self.tables}, but phantom.n_test_patients is 0: there are no test tables")
+        if self.allow_identified and self.kind not in {"prostatex", "lungx"}:
+            raise ValueError(f"allow_identified: only DICOM headers tell, and {self.kind} is read from other files")
         return self

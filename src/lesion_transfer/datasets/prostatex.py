@@ -54,7 +54,13 @@ def image_files(source: Path) -> Iterator[Path]:
 
 
 def read_findings(
-    source: Path, tables: Path, channels: Sequence[str], slice_rule: str, *, chosen: TableSet = "train"
+    source: Path,
+    tables: Path,
+    channels: Sequence[str],
+    slice_rule: str,
+    *,
+    chosen: TableSet = "train",
+    allow_identified: bool = False,
 ) -> Iterator[Finding | Exclusion]:
     """The findings of the chosen tables (those of the test table have no label) with a slice a channel.
 
@@ -73,7 +79,7 @@ def read_findings(
         raise DatasetError(f"{slice_rule!r} is no slice rule of PROSTATEx. Its rules are {', '.join(SLICE_RULES)}.")
     rows = read_finding_rows(tables, chosen)
     image_rows, ktrans_rows = read_image_rows(tables, chosen), read_ktrans_rows(tables, chosen)
-    images, maps = DicomSource(source), KtransSource(source)
+    images, maps = DicomSource(source, allow_identified=allow_identified), KtransSource(source)
     for patient in by_patient(rows):
         reading = _Patient(images, maps, DisplayCache(source), channels, slice_rule)
         for row in patient:
@@ -86,14 +92,19 @@ def read_findings(
 
 
 def read_position(
-    source: Path, position_lps_mm: Sequence[float], channels: Sequence[str], patient_id: str | None = None
+    source: Path,
+    position_lps_mm: Sequence[float],
+    channels: Sequence[str],
+    patient_id: str | None = None,
+    *,
+    allow_identified: bool = False,
 ) -> Finding:
     """One finding at a position in a patient whose DICOM files lie below `source`, without tables and label.
 
     patient_id: a PatientID; None where the folder holds one patient. Raises DatasetError where the patient, a channel
     or a slice at the position is missing.
     """
-    images = DicomSource(source)
+    images = DicomSource(source, allow_identified=allow_identified)
     if patient_id is None:
         there = images.patient_ids()
         if len(there) != 1:

@@ -102,7 +102,7 @@ def choose_series(
     """
     found = candidates(channel, series)
     if not found:
-        seen = ", ".join(sorted({one.description or "no description" for one in series}))
+        seen = ", ".join(one.name for one in series)
         rows = sorted({(row.series_number, row.series_description) for row in described})
         named = ", ".join(f"{number} ({text})" for number, text in rows if named_sequence(text) == channel)
         hint = f" The images table names series {named}." if named else ""

@@ -41,7 +41,7 @@ def choose_slice(rule: str, series: Series, position_lps_mm: Position, rows: Seq
     if not (-0.5 <= x <= image.columns - 0.5 and -0.5 <= y <= image.rows - 0.5):
         raise RefusalError(
             Reason.OUTSIDE_VOLUME,
-            f"The position falls on column {x:.1f}, row {y:.1f} of {_name(series)}, whose images are "
+            f"The position falls on column {x:.1f}, row {y:.1f} of {series.name}, whose images are "
             f"{image.columns} x {image.rows}.",
         )
     return placed
@@ -74,12 +74,12 @@ def _nearest(series: Series, position_lps_mm: Position) -> InstanceHeader:
     geometries = [image.geometry for image in images if image.geometry is not None]
     spacing_mm = slice_spacing_mm(geometries) or images[0].slice_thickness_mm
     if spacing_mm is None:
-        raise RefusalError(Reason.MISSING_SLICE, f"{_name(series)} is a single slice of unknown thickness.")
+        raise RefusalError(Reason.MISSING_SLICE, f"{series.name} is a single slice of unknown thickness.")
     if abs(distances_mm[nearest]) > spacing_mm / 2 + OUTSIDE_TOLERANCE_MM:
         between = distances_mm.min() < 0 < distances_mm.max()
         raise RefusalError(
             Reason.MISSING_SLICE if between else Reason.OUTSIDE_VOLUME,
-            f"The nearest slice of {_name(series)} is {abs(distances_mm[nearest]):.1f} mm from the position, more than "
+            f"The nearest slice of {series.name} is {abs(distances_mm[nearest]):.1f} mm from the position, more than "
             f"half of the {spacing_mm:.1f} mm between slices"
             + (": a slice is missing or could not be read." if between else "."),
         )
@@ -92,7 +92,7 @@ def _sorted_images(series: Series) -> list[InstanceHeader]:
     try:
         return [series.instances[index] for index in order_along_normal(geometries)]
     except GeometryError as error:
-        raise RefusalError(Reason.MISSING_SERIES, f"{_name(series)}: {error}") from error
+        raise RefusalError(Reason.MISSING_SERIES, f"{series.name}: {error}") from error
 
 
 def _signed_distance_mm(image: InstanceHeader, position_lps_mm: Position) -> float:
@@ -103,16 +103,12 @@ def _signed_distance_mm(image: InstanceHeader, position_lps_mm: Position) -> flo
 def _by_instance_number(series: Series, rows: Sequence[ImageRow]) -> InstanceHeader:
     """The thesis's algorithm 2: InstanceNumber = k + 1, k the slice of the images table."""
     if not rows:
-        raise RefusalError(Reason.MISSING_SLICE, f"The images table has no row of this finding for {_name(series)}.")
+        raise RefusalError(Reason.MISSING_SLICE, f"The images table has no row of this finding for {series.name}.")
     k = int(rows[0].ijk[2])
     if k < 0:
-        raise RefusalError(Reason.NEGATIVE_K, f"The images table puts the finding on slice {k} of {_name(series)}.")
+        raise RefusalError(Reason.NEGATIVE_K, f"The images table puts the finding on slice {k} of {series.name}.")
     wanted = k + 1
     for image in series.instances:
         if image.instance_number == wanted:
             return image
-    raise RefusalError(Reason.MISSING_SLICE, f"{_name(series)} has no image with instance number {wanted}.")
-
-
-def _name(series: Series) -> str:
-    return f"series {series.number} ({series.description})"
+    raise RefusalError(Reason.MISSING_SLICE, f"{series.name} has no image with instance number {wanted}.")

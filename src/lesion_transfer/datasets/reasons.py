@@ -29,6 +29,8 @@ class Reason(StrEnum):
     AMBIGUOUS_FILE = "ambiguous_file"
     """Several files may be the one that is meant."""
 
+    IDENTIFIED = "identified"
+    """The patient's images do not say that patient identity was removed, and `allow_identified` is false."""
     MISSING_SERIES = "missing_series"
     MISSING_SLICE = "missing_slice"
     NEGATIVE_K = "negative_k"

@@ -41,9 +41,9 @@ READERS: dict[Kind, DatasetReader] = {
 def reader_of(options: DatasetOptions) -> DatasetReader:
     """The reader of a data set, set up as its entry in params.yaml says."""
     if options.kind == "prostatex":
-        return _Prostatex(options.tables)
+        return _Prostatex(options.tables, options.allow_identified)
     if options.kind == "lungx":
-        return _Lungx(options.air_below_hu)
+        return _Lungx(options.air_below_hu, options.allow_identified)
     return READERS[options.kind]
 
 
@@ -57,6 +57,7 @@ class _Prostatex:
     """PROSTATEx with the findings of the chosen tables."""
 
     chosen: TableSet
+    allow_identified: bool
 
     def published_tables(self, source: Path) -> list[Path]:
         return prostatex.published_tables(source, chosen=self.chosen)
@@ -67,7 +68,9 @@ class _Prostatex:
     def read_findings(
         self, source: Path, tables: Path, channels: Sequence[str], slice_rule: str
     ) -> Iterator[Finding | Exclusion]:
-        return prostatex.read_findings(source, tables, channels, slice_rule, chosen=self.chosen)
+        return prostatex.read_findings(
+            source, tables, channels, slice_rule, chosen=self.chosen, allow_identified=self.allow_identified
+        )
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class _Lungx:
     """LUNGx with a declared threshold between air and tissue."""
 
     air_below_hu: float
+    allow_identified: bool
 
     def published_tables(self, source: Path) -> list[Path]:
         return lungx.published_tables(source)
@@ -85,4 +89,11 @@ class _Lungx:
     def read_findings(
         self, source: Path, tables: Path, channels: Sequence[str], slice_rule: str
     ) -> Iterator[Finding | Exclusion]:
-        return lungx.read_findings(source, tables, channels, slice_rule, air_below_hu=self.air_below_hu)
+        return lungx.read_findings(
+            source,
+            tables,
+            channels,
+            slice_rule,
+            air_below_hu=self.air_below_hu,
+            allow_identified=self.allow_identified,
+        )

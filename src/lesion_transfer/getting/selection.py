@@ -5,14 +5,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lesion_transfer.datasets import lungx, prostatex_series
+from lesion_transfer.datasets.prostatex_names import DWI, T2, has_computed_b, named_sequence
 from lesion_transfer.getting.errors import DownloadError
 from lesion_transfer.getting.idc import COLLECTIONS, RemoteSeries
 
-_T2 = re.compile(r"t2_tse_tra", re.IGNORECASE)
-_ADC = re.compile(r"(^|_)ADC(_|$)", re.IGNORECASE)
-_COMPUTED_B = re.compile(r"CALC_BVAL", re.IGNORECASE)
-_DIFFUSION = re.compile(r"diff", re.IGNORECASE)
-_OTHER_MAP = re.compile(r"(^|_)(FA|COLFA|TENSOR|EXP)(_|$)", re.IGNORECASE)
+_OTHER_PLANE = re.compile(r"_(sag|cor)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -32,32 +29,20 @@ class Published:
     choose: Callable[[Iterable[RemoteSeries]], list[Needed]]
 
 
-def named_channel(description: str) -> str | None:
-    """The channel that a description alone speaks for, before any file is at hand: a b-value or a plane is not known.
-
-    `t2`, `adc`, `dwi` (a computed b-value) or `measured_dwi` (diffusion images that may be the highest there are).
-    """
-    if _ADC.search(description):
-        return "adc"
-    if _COMPUTED_B.search(description):
-        return "dwi"
-    if _T2.match(description):
-        return "t2"
-    return "measured_dwi" if _DIFFUSION.search(description) and not _OTHER_MAP.search(description) else None
-
-
 def choose_prostatex(series: Iterable[RemoteSeries]) -> list[Needed]:
     """Transverse T2, ADC and the computed high b-value; measured diffusion images in studies without a computed one.
 
-    All that go by a channel's name, repeated series included: which of them counts is decided by their headers.
+    All that go by a channel's name, repeated series included, unless the name tells another plane: which of them counts
+    is decided by their headers, which the index does not have.
     """
-    named = [(one, named_channel(one.description)) for one in series if one.modality == "MR"]
-    computed = {one.study_uid for one, channel in named if channel == "dwi"}
+    mr = [one for one in series if one.modality == "MR"]
+    computed = {one.study_uid for one in mr if has_computed_b(one.description)}
     chosen = []
-    for one, channel in named:
-        if channel == "measured_dwi":
-            channel = None if one.study_uid in computed else "dwi"
-        if channel is not None:
+    for one in mr:
+        channel = named_sequence(one.description)
+        another_plane = channel == T2 and _OTHER_PLANE.search(one.description)
+        measured = channel == DWI and not has_computed_b(one.description) and one.study_uid in computed
+        if channel is not None and not another_plane and not measured:
             chosen.append(Needed(one, channel))
     return chosen
 

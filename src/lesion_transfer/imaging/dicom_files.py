@@ -14,6 +14,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag
 
+from lesion_transfer.imaging.dicom_scan import scan_header
 from lesion_transfer.imaging.display import GreyImage, Window, grey_image
 from lesion_transfer.imaging.errors import UnreadableFileError
 
@@ -62,6 +63,8 @@ def open_dicom(path: Path, only: Sequence[BaseTag] | None = None) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd values are judged where they are used
+            if only is not None and (scanned := scan_header(path, only, TRANSFER_SYNTAXES)) is not None:
+                return scanned
             syntax = read_file_meta_info(path).get("TransferSyntaxUID")
             if syntax not in TRANSFER_SYNTAXES:
                 name = getattr(syntax, "name", syntax) or "missing"

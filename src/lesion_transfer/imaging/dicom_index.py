@@ -20,6 +20,8 @@ from pydicom.uid import UID
 from lesion_transfer.imaging.dicom_files import NotDicomError, check_size, open_dicom
 from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
 from lesion_transfer.imaging.geometry import SliceGeometry
+from lesion_transfer.imaging.privacy import KEYWORDS as PRIVACY_KEYWORDS
+from lesion_transfer.imaging.privacy import identity_problem
 from lesion_transfer.imaging.walk import files_below
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ _KEYWORDS = (
     *("SeriesNumber", "SeriesDescription", "InstanceNumber", "Modality", "ImageType", "DiffusionBValue"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+    *PRIVACY_KEYWORDS,
 )
 _SIEMENS_CREATOR = Tag(0x0019, 0x0010)
 _SIEMENS_B_VALUE = Tag(0x0019, 0x100C)
@@ -67,6 +70,8 @@ class InstanceHeader:
     b_value: float | None
     geometry: SliceGeometry | None
     geometry_problem: str = ""
+    identity_problem: str = ""
+    """Empty where the header says that patient identity was removed."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,16 @@ class Series:
     number: int | None
     description: str
     instances: tuple[InstanceHeader, ...]
+
+    @property
+    def shown_description(self) -> str:
+        """The description, a free text, for people to read; empty unless every image says that identity was removed."""
+        return "" if any(image.identity_problem for image in self.instances) else self.description
+
+    @property
+    def name(self) -> str:
+        """What messages call the series."""
+        return f"series {self.number} ({self.shown_description or 'no description'})"
 
 
 @dataclass(frozen=True)
@@ -150,7 +165,8 @@ def read_header(path: Path) -> InstanceHeader | None:
     except UnreadableFileError:
         raise
     except Exception as error:  # values are converted on access, and a hostile one can fail in any way
-        raise UnreadableFileError(f"{path}: the header has a value that cannot be used ({error}).") from error
+        kind = type(error).__name__  # its text would quote the value
+        raise UnreadableFileError(f"{path}: the header has a value that cannot be used ({kind}).") from error
 
 
 def _claims_pixels(dataset: Dataset) -> bool:
@@ -184,6 +200,7 @@ def _header(dataset: Dataset, path: Path) -> InstanceHeader:
         b_value=_b_value(dataset),
         geometry=geometry,
         geometry_problem=problem,
+        identity_problem=identity_problem(dataset),
     )
 
 

@@ -87,7 +87,13 @@ def predict_folder(model: Model, folder: Path, copies: int = 0) -> tuple[pd.Data
 
 
 def predict_position(
-    model: Model, folder: Path, position_lps_mm: Sequence[float], patient_id: str | None = None, copies: int = 0
+    model: Model,
+    folder: Path,
+    position_lps_mm: Sequence[float],
+    patient_id: str | None = None,
+    copies: int = 0,
+    *,
+    allow_identified: bool = False,
 ) -> pd.DataFrame:
     """The prediction at one position of one patient, whose DICOM files lie below `folder` in any layout.
 
@@ -99,7 +105,9 @@ def predict_position(
             f"{model.folder} was trained on a data set of kind {model.kind}: --dicom finds PROSTATEx's sequences only. "
             "Give it a cohort or a patch archive."
         )
-    finding = prostatex.read_position(folder, position_lps_mm, model.options.channels, patient_id)
+    finding = prostatex.read_position(
+        folder, position_lps_mm, model.options.channels, patient_id, allow_identified=allow_identified
+    )
     with tempfile.TemporaryDirectory(prefix="lesion-predict-") as temporary:
         cohort, excluded = _built(model, [finding], Path(temporary))
         if len(excluded):

@@ -44,7 +44,8 @@ def stack_entry(stack: DicomStack, positions: Positions) -> Entry:
 
 def _title(image: InstanceHeader) -> str:
     number = "" if image.series_number is None else f"{image.series_number} "
-    return f"{image.patient_id or 'no PatientID'} · {number}{image.series_description or image.modality}"
+    described = "" if image.identity_problem else image.series_description  # a free text, and pages are passed on
+    return f"{image.patient_id or 'no PatientID'} · {number}{described or image.modality}"
 
 
 def frames_entry(image: InstanceHeader) -> Entry:
