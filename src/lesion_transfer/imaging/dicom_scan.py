@@ -16,7 +16,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-READ_BYTES = 2**15
+READ_BYTES = 2**13
 """Real headers reach the image's size (group 0028) within 3 to 4 kB; what lies further is left to pydicom."""
 
 _PREAMBLE = 128

@@ -63,13 +63,19 @@ class SliceGeometry:
     @property
     def normal(self) -> np.ndarray:
         """The unit vector (3,) across the slice: row_cosine x column_cosine."""
-        normal = np.cross(self.row_cosine, self.column_cosine)
+        normal = np.array(self._cross())
         return normal / np.linalg.norm(normal)
+
+    def _cross(self) -> Vector:
+        """row_cosine x column_cosine; np.cross takes 50 times as long, and every image of an archive is asked."""
+        (a, b, c), (d, e, f) = self.row_cosine, self.column_cosine
+        return b * f - c * e, c * d - a * f, a * e - b * d
 
     @property
     def is_transverse(self) -> bool:
         """Whether the normal runs more along the body axis than along any other, however oblique."""
-        return int(np.argmax(np.abs(self.normal))) == 2
+        x, y, z = map(abs, self._cross())
+        return z > max(x, y)
 
     def _steps_mm(self) -> np.ndarray:
         """(3, 3): as columns the steps of one column, of one row, and of one mm along the normal."""
