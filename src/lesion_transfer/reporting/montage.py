@@ -12,7 +12,7 @@ _DOT = np.array([230.0, 25.0, 25.0])
 _CROSS = "#ffd400"
 _TILE_INCH = 1.35
 _WIDTH_INCH = 11.0
-_TITLE_INCH = 0.3
+_TITLE_INCH = 0.4
 OVERLAY = "overlay"
 
 

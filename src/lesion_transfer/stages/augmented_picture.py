@@ -23,7 +23,7 @@ def augmented_picture(cohort: Cohort, dots: AugmentedDots) -> bytes:
     dot = (bell[:, None] * bell).expand(images.shape)
     moved, moved_dots = (apply_affine(part, parameters, cohort.patch_pixels).numpy() for part in (images, dot))
     keys = cohort.findings["finding_key"].iloc[rows]
-    titles = [f"{key}  {_words(parameters, number)}" for number, key in enumerate(keys)]
+    titles = [f"{key}\n{_words(parameters, number)}" for number, key in enumerate(keys)]
     shifts = torch.stack([parameters.shift_x_px, parameters.shift_y_px], dim=1).numpy()
     return to_png_bytes(red_dot_montage(moved, moved_dots, cohort.channels, titles, shifts))
 

@@ -82,7 +82,7 @@ def _draw(layout: Layout, settings: Settings, cohort: Cohort, found: Examination
     inner = slice(cohort.margin_pixels, cohort.margin_pixels + cohort.patch_pixels)
     keys = cohort.findings["finding_key"]
     patches, dots = cohort.patches[chosen], found.dots[chosen][:, :, inner, inner]
-    titles = [f"{keys[row]}  {error[row]:.2f} px" if np.isfinite(error[row]) else str(keys[row]) for row in chosen]
+    titles = [f"{keys[row]}\n{error[row]:.2f} px" if np.isfinite(error[row]) else str(keys[row]) for row in chosen]
     folder = layout.check_pictures(cohort.name)
     save_png(red_dot_montage(patches, dots, cohort.channels, titles), folder / "red_dots.png")
     save_png(alignment_montage(patches, cohort.channels, [str(keys[row]) for row in chosen]), folder / "alignment.png")
