@@ -97,6 +97,15 @@ def test_what_a_cohort_does_not_know_is_said_and_the_leak_is_marked():
     assert [name for name, entry in content.items() if entry["leak"]] == ["zone_position_count_number"]
 
 
+def test_a_cohort_without_labels_has_no_baseline_and_says_so():
+    findings = findings_table(4)
+    unknown = findings.assign(label=None, subset="test", fold=pd.NA, replicate=0)
+    content, table = assess_all(image_free_baselines(findings), unknown, "cohort", seed=1, n_draws=100)
+    assert {entry["reason"] for entry in content.values()} == {"no labelled finding to learn from and to be tested on"}
+    assert not any(entry["available"] for entry in content.values())
+    assert table.empty
+
+
 def test_more_folds_than_patients_of_a_class_are_refused():
     with pytest.raises(PredictionsError, match="5 folds need as many patients of each class; there are 1 of one"):
         repeated_folds(findings_table(8).assign(label=[True] + [False] * 15), 1, 5, seed=0)

@@ -37,6 +37,8 @@ def baselines_section(baselines: Mapping[str, Any], evaluation: Mapping[str, Any
             (label, _estimate(entry["test"]), _estimate(entry["cross_validated"]), note or entry["description"])
         )
     for cohort, shortcuts in baselines["shortcuts"].items():
+        if not any(entry["available"] for entry in shortcuts.values()):
+            continue  # a cohort without labels
         for name, entry in shortcuts.items():
             note = f"not available: {entry['reason']}" if not entry["available"] else entry["description"]
             row = (f"{cohort}: {name.replace('_', ' ')}", _estimate(entry["test"]), _estimate(entry["cross_validated"]))

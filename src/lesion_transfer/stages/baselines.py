@@ -35,7 +35,7 @@ def baselines(layout: Layout) -> None:
         found = shortcut_baselines(cohort.images, cohort.findings, cohort.channels)
         shortcuts[name], table = assess_all(found, findings, name, seed, n_draws)
         tables.append(table)
-    write_csv(layout.baseline_predictions, pd.concat(tables, ignore_index=True))
+    write_csv(layout.baseline_predictions, pd.concat([one for one in tables if len(one)], ignore_index=True))
     write_json(layout.baselines, {**content, "shortcuts": shortcuts, "cohort": settings.target, "n_draws": n_draws})
 
 

@@ -23,7 +23,7 @@ def baseline_predictions(baseline: Baseline, findings: pd.DataFrame, cohort: str
 
     findings: finding_key, patient_id, finding_id, label, subset, fold (missing for test), replicate; a row an image
     and replicate, in the order of the features. Rows without a label are neither learnt from nor predicted. A finding
-    with several images (one a sequence) gets the mean of their probabilities.
+    with several images (one a sequence) gets the mean of their probabilities. Without labels the table is empty.
     """
     parts = []
     known = np.array([label is not None for label in findings["label"]])
@@ -41,6 +41,8 @@ def baseline_predictions(baseline: Baseline, findings: pd.DataFrame, cohort: str
                 rows = np.flatnonzero(predicted)
                 probabilities = fitted_probabilities(baseline, labels, np.flatnonzero(train), rows)
                 parts.append(findings.iloc[rows].assign(subset=subset, probability=probabilities))
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
     table = pd.concat(parts, ignore_index=True).assign(cohort=cohort, copy=0)
     table.loc[table["subset"] == "test", "fold"] = pd.NA
     keys = ["finding_key", "subset", "replicate"]
@@ -115,7 +117,10 @@ def assess_all(
         if baseline.features is not None:
             repeated = pd.concat([baseline.features] * n_replicates, ignore_index=True)
             predictions = baseline_predictions(replace(baseline, features=repeated), findings, cohort)
-            entry |= assess(predictions, seed, n_draws)
-            tables.append(predictions.assign(baseline=baseline.name))
+            if predictions.empty:
+                entry |= {"available": False, "reason": "no labelled finding to learn from and to be tested on"}
+            else:
+                entry |= assess(predictions, seed, n_draws)
+                tables.append(predictions.assign(baseline=baseline.name))
         content[baseline.name] = entry
     return content, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*COLUMNS, "baseline"])
