@@ -41,7 +41,7 @@ _TAGS += [_SIEMENS_CREATOR, _SIEMENS_B_VALUE]
 
 
 PARALLEL_FROM_FILES = 10_000
-"""From here on several processes read: a header takes 2 to 3 ms, and archives hold several 100,000 files."""
+"""From here on several processes read: a header takes 0.5 ms, starting a pool on two cores 2 to 3 s."""
 
 
 @dataclass(frozen=True, slots=True)
