@@ -30,7 +30,7 @@ demo: install
 	@echo "An experiment:  source $(VENV)/bin/activate; dvc exp run -S lr=1e-4; dvc exp show"
 
 test: install
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: install
 	ruff check .

@@ -1,6 +1,7 @@
 """What every test may use: the real data where there is some, and a maker of small DICOM files."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,20 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; name its folder in LESION_REAL_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a network of its own accord; one a test process, for two of them cannot live in one."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on the PATH")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=found, args=flags)
+        yield opened
+        opened.close()
 
 
 def dicom_dataset(pixels: np.ndarray | None = None, *, b_value: bytes | None = None, **tags: Any) -> Dataset:

@@ -1,7 +1,6 @@
 """The MLflow UI in a real browser shows the seven phases of the pipeline."""
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHASES = ["ds1_full", "ds2_frozen", "ds2_full", "ds3_frozen", "ds3_full", "ds4_frozen", "ds4_full"]
 SECONDS_TO_START = 120
 
@@ -43,20 +41,15 @@ def address(reproduced) -> Iterator[str]:
         server.wait(timeout=30)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-def test_the_runs_of_all_phases_stand_side_by_side(address, reproduced, tmp_path):
+def test_the_runs_of_all_phases_stand_side_by_side(browser, address, reproduced, tmp_path):
     from mlflow.tracking import MlflowClient
-    from playwright.sync_api import sync_playwright
 
     client = MlflowClient(tracking_uri=f"sqlite:///{reproduced.root}/mlflow.db")
     experiment = client.get_experiment_by_name("lesion-transfer")
     assert experiment is not None
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        page = browser.new_page(viewport={"width": 1500, "height": 900})
-        page.goto(f"{address}/#/experiments/{experiment.experiment_id}/runs")
-        for phase in PHASES:
-            page.get_by_text(phase, exact=True).first.wait_for(timeout=60_000)
-        page.screenshot(path=os.environ.get("LESION_SCREENSHOT", tmp_path / "runs.png"))
-        browser.close()
+    page = browser.new_page(viewport={"width": 1500, "height": 900})
+    page.goto(f"{address}/#/experiments/{experiment.experiment_id}/runs")
+    for phase in PHASES:
+        page.get_by_text(phase, exact=True).first.wait_for(timeout=60_000)
+    page.screenshot(path=os.environ.get("LESION_SCREENSHOT", tmp_path / "runs.png"))
+    page.close()

@@ -1,7 +1,6 @@
 """Small volumes to look at, whose voxels say where they are, and a browser."""
 
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -38,19 +37,6 @@ def make_stack():
         return Stack(**{**given, "grid": lps_grid(), **changes})
 
     return make
-
-
-@pytest.fixture(scope="session")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on the PATH")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=flags)
-        yield opened
-        opened.close()
 
 
 class Opened:
