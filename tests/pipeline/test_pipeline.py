@@ -224,6 +224,7 @@ def test_a_wrong_setting_stops_before_anything_runs(project):
         ("data/outer_folds.csv", ledger),
         ("models/ds4_full/predictions.csv", evaluate),
         ("reports/evaluation.json", report),
+        ("reports/ledger.json", report),
     ],
 )
 def test_a_stage_without_its_inputs_fails_with_a_sentence(project, missing, stage, monkeypatch):

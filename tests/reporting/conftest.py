@@ -123,6 +123,57 @@ def make_check(**changes):
     )
 
 
+def make_ledger_estimate(value, spread=0.06):
+    return {
+        "value": value,
+        "low": value - spread,
+        "high": value + spread,
+        "low_trainings": value - 1.5 * spread,
+        "high_trainings": value + 1.5 * spread,
+        "p": 0.2,
+        "p_holm": 0.4,
+        "by_repeat": [value - 0.01, value + 0.01],
+        "sd_repeats": 0.014,
+        "sd_trainings": 0.05,
+        "n_cells": 10,
+        "n_cells_undefined": 0,
+        "n_undefined": 0,
+    }
+
+
+def make_ledger(reference="before"):
+    phases = [name for name, *_ in CHAIN]
+    arms = {"full": phases, "target_only": ["ds1_full", "ds4_frozen", "ds4_full"]}
+    return {
+        "arm_order": list(arms),
+        "arms": {
+            arm: {
+                "phases": own,
+                "before": {"phase": own[0], **make_ledger_estimate(0.7)},
+                "after": {"phase": own[-1], **make_ledger_estimate(0.74)},
+                "difference": make_ledger_estimate(0.04 if arm == "full" else 0.01),
+            }
+            for arm, own in arms.items()
+        },
+        "controls": {"target_only": make_ledger_estimate(0.03)},
+        "phases": {phase: make_ledger_estimate(0.01 * n) for n, phase in enumerate(phases) if n},
+        "primary": make_ledger_estimate(0.04),
+        "reference": reference,
+        "conclusion": "cannot be told with these data",
+        "verdict": "Whether transfer helped cannot be told with these data: made in a test.",
+        "lesions_needed": 1234,
+        "lesions_formula": "a formula",
+        "smallest_difference": 0.05,
+        "confidence": 0.95,
+        "n": 330,
+        "n_positive": 76,
+        "n_patients": 204,
+        "n_folds": 5,
+        "n_repeats": 2,
+        "n_draws": 2000,
+    }
+
+
 def make_content(**changes):
     datasets = (
         DatasetRow(
@@ -181,6 +232,6 @@ def histories():
 
 @pytest.fixture(scope="session")
 def drawn():
-    """The report's content with all its pictures; drawn once, which takes seconds."""
+    """The report's content, a ledger too, with all its pictures; drawn once, which takes seconds."""
     gradients = {"ds1_full": (np.full((6, 2, 3), 1e-3), ["conv1.weight", "dense1.weight"], [1, 1, 1, 2, 2, 2])}
-    return with_pictures(make_content(), make_histories(), gradients=gradients)
+    return with_pictures(make_content(ledger=make_ledger()), make_histories(), gradients=gradients)

@@ -101,6 +101,9 @@ class ReportContent:
     title: str = "Lesion transfer"
     question: str = QUESTION
     target: str = ""
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+    """The content of reports/ledger.json; empty where there is none."""
+    forest: Picture | None = None
     pipeline: Picture | None = None
     before_after: Picture | None = None
     phase_summary: Picture | None = None

@@ -2,6 +2,7 @@
 
 from lesion_transfer.reporting.before_after import before_after_figure
 from lesion_transfer.reporting.curves import CURVE_METRICS, metric_figure, metric_grid
+from lesion_transfer.reporting.forest import forest_figure
 from lesion_transfer.reporting.global_performance import global_performance_figure
 from lesion_transfer.reporting.gradients import gradient_evolution_figure, gradient_flow_figure
 from lesion_transfer.reporting.phase_summary import phase_summary_figure
@@ -12,6 +13,7 @@ __all__ = [
     "CURVE_METRICS",
     "Picture",
     "before_after_figure",
+    "forest_figure",
     "global_performance_figure",
     "gradient_evolution_figure",
     "gradient_flow_figure",

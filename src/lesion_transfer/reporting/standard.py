@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from lesion_transfer.reporting.before_after import before_after_figure
 from lesion_transfer.reporting.content import PhaseRow, ReportContent
 from lesion_transfer.reporting.curves import metric_grid
+from lesion_transfer.reporting.forest import forest_figure
 from lesion_transfer.reporting.global_performance import global_performance_figure
 from lesion_transfer.reporting.gradients import gradient_evolution_figure
 from lesion_transfer.reporting.phase_summary import phase_summary_figure
@@ -35,6 +37,7 @@ def with_pictures(
     by_name = {phase.name: phase for phase in content.phases}
     return replace(
         content,
+        forest=_forest(content.ledger) if content.ledger else None,
         pipeline=_pipeline(content),
         before_after=_before_after(content),
         phase_summary=_phase_summary(content),
@@ -52,6 +55,15 @@ def with_pictures(
             for phase, history in histories.items()
             if phase in by_name
         },
+    )
+
+
+def _forest(ledger: Mapping[str, Any]) -> Picture:
+    return Picture(
+        to_png_bytes(forest_figure(ledger)),
+        f"Forest plot of the ledger's differences of AUC; {ledger['verdict']} The tables below have the numbers.",
+        "Diamonds: means over folds and repeats; thick lines: intervals over patients; thin lines: over trainings too; "
+        "dots: single repeats. Blue is the comparison that the verdict is about.",
     )
 
 

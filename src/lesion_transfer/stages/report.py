@@ -45,6 +45,7 @@ def report(layout: Layout) -> None:
         cohorts=tuple(_cohort(layout, settings, name) for name in settings.cohorts if name in used),
         datasets=tuple(_dataset(settings, name) for name in _datasets(settings, used)),
         checks=tuple(_check(layout, settings, name) for name in settings.cohorts if name in used),
+        ledger=read_json(layout.ledger, "lesion ledger"),
         target=settings.target,
         findings=findings_sections(layout, settings, evaluation),
         settings=settings.model_dump(mode="json"),
@@ -53,6 +54,7 @@ def report(layout: Layout) -> None:
             for path in (
                 layout.evaluation,
                 layout.baselines,
+                layout.ledger,
                 *(layout.model(settings.phases[name].name) / "predictions.csv" for name in histories),
             )
         },
