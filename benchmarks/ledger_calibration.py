@@ -130,7 +130,7 @@ def main() -> None:
         sys.stdout.write(f"{scenario.name}: mean difference {mean:+.4f}; runs that exclude 0:\n")
         for rule, hits in (
             ("interval over patients", patients),
-            ("interval over trainings", trainings),
+            ("interval over trainings too", trainings),
             ("both", both),
         ):
             interval = binomtest(sum(hits), n_runs).proportion_ci(method="wilson")

@@ -104,12 +104,15 @@ def test_each_draw_has_as_many_patients_of_either_stratum_as_the_data():
         assert (np.ptp(draws[:, table.patients == name], axis=1) == 0).all()
 
 
-def test_the_interval_over_trainings_is_the_corrected_resampled_t_interval():
+def test_the_interval_over_trainings_adds_what_other_training_patients_would_change():
     cells = np.array([0.02, 0.05, -0.01, 0.04, 0.03, 0.06, 0.00, 0.02, 0.05, 0.01])
-    found = estimate(CellScores(cells, cells[None]), np.repeat([0, 1], 5), FOLDS)
-    error = math.sqrt((1 / 10 + 0.25) * cells.var(ddof=1))
-    assert found.low_trainings == pytest.approx(cells.mean() - stats.t(9).ppf(0.975) * error)
-    assert found.high_trainings == pytest.approx(cells.mean() + stats.t(9).ppf(0.975) * error)
+    drawn = cells + np.random.default_rng(0).normal(0, 0.1, (400, 10))
+    found = estimate(CellScores(cells, drawn), np.repeat([0, 1], 5), FOLDS)
+    error = math.sqrt(drawn.mean(axis=1).var() + 0.25 * cells.var(ddof=1))
+    assert found.low_trainings == pytest.approx(cells.mean() - stats.norm.ppf(0.975) * error)
+    assert found.high_trainings == pytest.approx(cells.mean() + stats.norm.ppf(0.975) * error)
+    low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high))
     assert found.by_repeat == pytest.approx([cells[:5].mean(), cells[5:].mean()])
     assert found.sd_repeats == pytest.approx(np.std([cells[:5].mean(), cells[5:].mean()], ddof=1))
 

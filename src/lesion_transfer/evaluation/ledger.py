@@ -4,6 +4,7 @@ Scores of two models are on two scales, so findings that different models scored
 computed within one fold of one repeat, where a single model scored every finding, and only then averaged.
 """
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ class CellScores:
 class LedgerEstimate:
     """An average over cells with its interval over patients, and apart from it the spread between trainings.
 
-    low, high: other patients, the same trained models. low_trainings, high_trainings: other trainings too, see
+    low, high: other patients, the same trained models. low_trainings, high_trainings: other patients and trainings, see
     `_over_trainings`. p: of 0, two-sided, the larger of the two that belong to these intervals. by_repeat: the average
     within each repeat. sd_repeats: their standard deviation (other folds, initialisations, batches; the same patients).
     sd_trainings: that of all cells, in which the chance of which patients a fold holds is contained. n_undefined: draws
@@ -145,8 +146,9 @@ def estimate(scores: CellScores, repeats: np.ndarray, n_folds: int, confidence: 
     by_repeat = [_mean(scores.point[repeats == repeat]) for repeat in np.unique(repeats)]
     cells = scores.point[~np.isnan(scores.point)]
     drawn = _row_means(scores.drawn)
-    low, high, p_patients = _over_patients(drawn[~np.isnan(drawn)], confidence)
-    low_trainings, high_trainings, p_trainings = _over_trainings(cells, n_folds, confidence)
+    defined = drawn[~np.isnan(drawn)]
+    low, high, p_patients = _over_patients(defined, confidence)
+    low_trainings, high_trainings, p_trainings = _over_trainings(cells, defined, n_folds, confidence)
     known = [mean for mean in by_repeat if mean is not None]
     return LedgerEstimate(
         value=value,
@@ -177,18 +179,21 @@ def _over_patients(drawn: np.ndarray, confidence: float) -> Interval:
     return low, high, min(1.0, 2 * (1 + smaller) / (1 + len(drawn)))
 
 
-def _over_trainings(cells: np.ndarray, n_folds: int, confidence: float) -> Interval:
-    """The corrected resampled t interval of a mean of differences (Nadeau and Bengio 2003, section 5).
+def _over_trainings(cells: np.ndarray, drawn: np.ndarray, n_folds: int, confidence: float) -> Interval:
+    """The normal interval of a mean of differences, whose variance has two parts: patients and trainings.
 
-    cells: (J,) defined differences. Their variance is multiplied by 1 / J + n_test / n_train instead of 1 / J, because
-    trainings that share most of their patients are no independent evidence; n_test / n_train is 1 / (n_folds - 1).
+    cells: (J,) defined differences; drawn: (n_draws,) their mean under each draw of patients. The variance over
+    patients is that of `drawn`. What other training patients would add is the variance between cells times
+    n_test / n_train = 1 / (n_folds - 1), the correction of Nadeau and Bengio (2003) for trainings that share most of
+    their patients. Their first part, the variance between cells / J, counts a patient's repeats as other patients: the
+    bootstrap takes its place. benchmarks/ledger_calibration.py measures how often such an interval misses.
     """
-    if len(cells) < 2 or np.ptp(cells) == 0:
+    if len(cells) < 2 or len(drawn) < 2 or np.ptp(cells) == 0:
         return None, None, None
-    error = float(np.std(cells, ddof=1) * np.sqrt(1 / len(cells) + 1 / (n_folds - 1)))
-    middle, freedom = float(cells.mean()), len(cells) - 1
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
-    return middle - reach, middle + reach, 2 * float(stats.t.sf(abs(middle) / error, freedom))
+    error = math.sqrt(float(np.var(drawn)) + float(np.var(cells, ddof=1)) / (n_folds - 1))
+    middle = float(cells.mean())
+    reach = float(stats.norm.ppf((1 + confidence) / 2)) * error
+    return middle - reach, middle + reach, 2 * float(stats.norm.sf(abs(middle) / error))
 
 
 def _mean(values: np.ndarray) -> float | None:

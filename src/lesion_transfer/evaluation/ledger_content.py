@@ -145,7 +145,7 @@ def verdict(content: Mapping[str, Any]) -> str:
     )
     intervals = ", ".join(
         f"{primary[low]:+.3f} to {primary[high]:+.3f} over {over}"
-        for over, low, high in (("patients", "low", "high"), ("trainings", "low_trainings", "high_trainings"))
+        for over, low, high in (("patients", "low", "high"), ("trainings too", "low_trainings", "high_trainings"))
         if primary[low] is not None
     )
     shown = f"; {content['confidence']:.0%} intervals {intervals}" if intervals else ""
