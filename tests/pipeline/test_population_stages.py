@@ -36,6 +36,8 @@ def write_params(path: Path, **changes: object) -> None:
     content |= {"epochs": 2, "augmentation_factor": 1.0, "bank_copies": 2, "batch_size": 8, "roulette": {"n": 3}}
     content["network"] |= {"filters": [2, 2, 2], "dense": [8, 4, 4]}
     content["split"] |= {"replicates": 2}
+    for cohort in content["cohorts"].values():
+        cohort["patch_pixels"] = PATCH
     content["transfer"]["ds2_frozen"] |= {**dict.fromkeys(HYPERPARAMETERS), "cv": CV}
     YAML().dump(content | changes, path)
 
