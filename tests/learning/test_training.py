@@ -316,3 +316,9 @@ def test_a_dead_layer_stops_the_training_and_is_named() -> None:
     with pytest.raises(TrainingError, match=r"batch 10: the gradient of decision_maker.dense2.weight has vanished"):
         run(model, lr=1e-30, precision="float64", batch_size=4)
     assert run(model, lr=1e-30, batch_size=4, limits=GradientLimits(vanishing=None)).history
+
+
+def test_weights_that_an_epoch_has_blown_up_are_refused_in_words() -> None:
+    """One batch an epoch: its loss is finite, what comes out afterwards is not."""
+    with pytest.raises(TrainingError, match="The loss of phase is nan after epoch 1, at a learning rate of 1e\\+30"):
+        run(lr=1e30, batch_size=1000, precision="float32")

@@ -17,3 +17,7 @@ class TrainingError(LearningError):
 
 class CheckpointError(LearningError):
     """A model folder that is missing, incomplete or does not match what it says about itself."""
+
+
+class NotFiniteError(LearningError):
+    """A network whose outputs are not finite: its scores mean nothing."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lesion_transfer.learning.architectures.layers import N_CLASSES
 from lesion_transfer.learning.augmentation import centre_crop
+from lesion_transfer.learning.errors import NotFiniteError
 from lesion_transfer.learning.losses import LossFunction
 from lesion_transfer.learning.metrics import classification_metrics
 from lesion_transfer.learning.network import LesionNetwork
@@ -57,8 +58,10 @@ def positive_probabilities(logits: Tensor) -> np.ndarray:
 
 
 def score(module: nn.Module, rows: ScoredRows, loss: LossFunction) -> dict[str, float]:
-    """The metrics of `module` on these rows."""
+    """The metrics of `module` on these rows; raises NotFiniteError where an output is nan or infinite."""
     logits = outputs(module, rows.inputs).double().cpu()
+    if not torch.isfinite(logits).all():
+        raise NotFiniteError("The network's outputs are not finite.")
     labels = rows.labels.cpu()
     mean_loss = float(loss(logits, labels)) if len(labels) else float("nan")
     return classification_metrics(labels.numpy(), positive_probabilities(logits), mean_loss)

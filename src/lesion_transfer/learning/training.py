@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lesion_transfer.learning.alarm import GradientAlarm
 from lesion_transfer.learning.data import TrainingData as TrainingData
-from lesion_transfer.learning.errors import TrainingError
+from lesion_transfer.learning.errors import NotFiniteError, TrainingError
 from lesion_transfer.learning.estimate import seconds_an_epoch
 from lesion_transfer.learning.gradients import GradientFlow, GradientRecorder
 from lesion_transfer.learning.losses import loss_function
@@ -127,8 +127,14 @@ def train(
                     update.step()
 
         row["moved_weight_share"] = update.moved_share(before)
-        validation = score(trained, validation_rows, loss_of)
-        row |= _prefixed("train", score(trained, train_rows, loss_of)) | _prefixed("validation", validation)
+        try:
+            validation = score(trained, validation_rows, loss_of)
+            row |= _prefixed("train", score(trained, train_rows, loss_of)) | _prefixed("validation", validation)
+        except NotFiniteError as error:
+            raise TrainingError(
+                f"The loss of {name} is nan after epoch {epoch}, at a learning rate of {update.lr:g}: the weights have "
+                "grown until the outputs are no longer finite; lower the learning rate."
+            ) from error
         row |= probe(network) if probe is not None and not frozen else constant
         parts.history.append(row)
         if parts.best.offer(epoch, validation):
