@@ -32,6 +32,7 @@ TINY = {
     "batch_size": 16,
     "threads": 1,
     "roulette": {"n": 2},
+    "ledger": {"repeats": 1, "folds": 2, "bootstrap_draws": 100},
     "reproduction": {"epochs": 1, "roulette_n": 2, "test_share": 0.2, "validation_share": 0.2},
     "network": {"filters": [2, 2, 4], "dense": [8, 4, 4]},
     "evaluation": {"bootstrap_draws": 100},
