@@ -36,7 +36,6 @@ TINY = {
     "reproduction": {"epochs": 1, "roulette_n": 2, "test_share": 0.2, "validation_share": 0.2},
     "network": {"filters": [2, 2, 4], "dense": [8, 4, 4]},
     "evaluation": {"bootstrap_draws": 100},
-    "ledger": {"repeats": 1, "folds": 2, "bootstrap_draws": 100},
     "datasets": {
         "prostatex": {"phantom": {"n_patients": 24, "n_slices": 3}},
         "brain": {"phantom": {"n_patients": 24}},
