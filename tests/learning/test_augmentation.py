@@ -76,7 +76,7 @@ def test_a_dot_lands_where_the_drawn_parameters_say_alike_in_all_channels(
     # with an even source the odd crop's centre is half a pixel up and left of the source's
     source = blob(81 + extra, x - extra / 2, y - extra / 2, channels=3)
     moved = apply_affine(source, drawn, 61)
-    assert dot_offset(moved[0, 0]) == pytest.approx(lands, abs=0.02)
+    assert dot_offset(moved[0, 0]) == pytest.approx(lands, abs=0.05)
     assert torch.equal(moved[0, 0], moved[0, 1])
     assert torch.equal(moved[0, 0], moved[0, 2])
 

@@ -60,6 +60,9 @@ def layout(tmp_path_factory) -> Layout:
             content[key].update(value)
         else:
             content[key] = value
+    content["reproduction"]["cohort"] = "prostatex_dwi"
+    content["challenge"] = {}
+    del content["datasets"]["prostatex_test"]
     for phase in content["transfer"].values():
         for key in ("lr", "batch_size", "epochs"):
             phase[key] = None

@@ -76,7 +76,7 @@ def test_slice_crop_and_split_of_both_cohorts_are_told(project):
     key = a_finding(project, "prostatex_dwi", "train")
     found = trace_finding(project, key)
     assert [patch["cohort"] for patch in found["patches"]] == ["prostatex_dwi", "prostatex_mpmri"]
-    assert [patch["crop"]["crop_mm"] for patch in found["patches"]] == [65.0, 32.5]
+    assert [patch["crop"]["crop_mm"] for patch in found["patches"]] == [65.0, 24.5]
     assert list(found["patches"][1]["slices"]) == ["t2", "dwi", "adc"]
     assert {row["subset"] for row in found["assigned"]} == {"train"}
     for patch in found["patches"]:

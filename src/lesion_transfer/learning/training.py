@@ -130,12 +130,12 @@ def train(
         try:
             validation = score(trained, validation_rows, loss_of)
             row |= _prefixed("train", score(trained, train_rows, loss_of)) | _prefixed("validation", validation)
+            row |= probe(network) if probe is not None and not frozen else constant
         except NotFiniteError as error:
             raise TrainingError(
                 f"The loss of {name} is nan after epoch {epoch}, at a learning rate of {update.lr:g}: the weights have "
                 "grown until the outputs are no longer finite; lower the learning rate."
             ) from error
-        row |= probe(network) if probe is not None and not frozen else constant
         parts.history.append(row)
         if parts.best.offer(epoch, validation):
             parts.best_state = state_copy(network)
