@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from lesion_transfer.cohorts.options import SplitOptions
 from lesion_transfer.cohorts.units import find_leaks, indivisible_units
@@ -196,6 +195,9 @@ def _amounts(rows: pd.DataFrame) -> np.ndarray:
 
 def _partition(table: pd.DataFrame, k: int, seed: int) -> Iterator[np.ndarray]:
     """Row numbers of each of k folds that split no unit."""
+    # imported where a split is drawn: it takes a second, which those who only read one need not wait
+    from sklearn.model_selection import StratifiedGroupKFold
+
     splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
         # A class with fewer members than folds: seen to by our own checks of both classes.

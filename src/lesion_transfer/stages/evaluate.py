@@ -15,7 +15,7 @@ from lesion_transfer.files import write_csv, write_json
 from lesion_transfer.randomness import named_generator
 from lesion_transfer.reporting.before_after import before_after_figure
 from lesion_transfer.reporting.global_performance import global_performance_figure
-from lesion_transfer.reporting.pictures import to_png_bytes
+from lesion_transfer.reporting.pictures import to_screen_png_bytes
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
 from lesion_transfer.tracking import tracked_run
@@ -35,11 +35,11 @@ def evaluate(layout: Layout) -> None:
     params = {"before": asked.before, "after": asked.after, "bootstrap_draws": asked.bootstrap_draws}
     with tracked_run("evaluate", stage="evaluate", params=params, tags={"lesion.verdict": content["verdict"]}) as run:
         run.log_metrics(_flat(content))
-        run.log_bytes("figures/before_after.png", to_png_bytes(before_after_figure(content)))
+        run.log_bytes("figures/before_after.png", to_screen_png_bytes(before_after_figure(content)))
         frozen = [name for name in histories if settings.phases[name].frozen]
         for metric in GLOBAL_METRICS:
             figure = global_performance_figure(histories, metric, frozen)
-            run.log_bytes(f"figures/global_{metric}.png", to_png_bytes(figure))
+            run.log_bytes(f"figures/global_{metric}.png", to_screen_png_bytes(figure))
 
 
 def _content(layout: Layout, settings: Settings, trained: list[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lesion_transfer.reporting.forest import forest_figure
-from lesion_transfer.reporting.pictures import to_png_bytes
+from lesion_transfer.reporting.pictures import to_screen_png_bytes
 from lesion_transfer.settings import Settings
 from lesion_transfer.tracking import TrackedRun, tracked_run
 
@@ -18,7 +18,7 @@ def mirror_ledger(run: TrackedRun, content: Mapping[str, Any], settings: Setting
     run.log_metrics(_parts("primary", content["primary"]))
     run.log_metrics({name: content[name] for name in ("n", "n_positive", "n_patients", "n_folds", "n_repeats")})
     run.set_tags({"lesion.verdict": content["verdict"]})
-    run.log_bytes("figures/forest.png", to_png_bytes(forest_figure(content)))
+    run.log_bytes("figures/forest.png", to_screen_png_bytes(forest_figure(content)))
     run.log_folder(arms, "arms")
     for arm in content["arm_order"]:
         params = {"arm": arm, **settings.arms[arm].model_dump(mode="json")}

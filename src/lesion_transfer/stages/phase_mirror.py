@@ -13,7 +13,7 @@ from lesion_transfer.learning.options import TrainingOptions
 from lesion_transfer.learning.population import Trained
 from lesion_transfer.learning.training import TrainingResult
 from lesion_transfer.reporting.curves import metric_figure
-from lesion_transfer.reporting.pictures import to_png_bytes
+from lesion_transfer.reporting.pictures import to_screen_png_bytes
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.augmented_picture import augmented_picture
 from lesion_transfer.stages.gradients import Every, gradient_figures_of
@@ -123,9 +123,9 @@ def mirror_phase(
     history = pd.DataFrame(result.history)
     for metric in METRICS:
         figure = metric_figure(history, metric, f"{folder.name}: {metric}", result.best_epoch)
-        run.log_bytes(f"figures/{metric}.png", to_png_bytes(figure))
+        run.log_bytes(f"figures/{metric}.png", to_screen_png_bytes(figure))
     for artifact, figure in gradient_figures_of(folder.name, result.gradient_flow, gradient_figures):
-        run.log_bytes(f"gradient_flow/{artifact}", to_png_bytes(figure))
+        run.log_bytes(f"gradient_flow/{artifact}", to_screen_png_bytes(figure))
     run.log_folder(folder, "model")
     mirror_checks(run, loaded)
     for subset, context in (("train", "training"), ("validation", "validation")):
