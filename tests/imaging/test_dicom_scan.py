@@ -1,5 +1,6 @@
 """The bounded reading of headers finds what pydicom finds, and leaves to pydicom what is not plain."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,14 +20,16 @@ from pydicom.uid import (
 )
 
 from lesion_transfer.imaging import dicom_files, dicom_index
-from lesion_transfer.imaging.dicom_scan import READ_BYTES, scan_header
+from lesion_transfer.imaging.dicom_scan import READ_BYTES, dataset_of, scan_elements
 from lesion_transfer.imaging.walk import files_below
 
-TAGS = dicom_index._TAGS
+TAGS = dicom_index._WANTED
 
 
 def scan(path: Path) -> Dataset | None:
-    return scan_header(path, TAGS, dicom_files.TRANSFER_SYNTAXES)
+    found = scan_elements(path, TAGS, dicom_files.TRANSFER_SYNTAXES)
+    with warnings.catch_warnings(action="ignore"):
+        return None if found is None else dataset_of(found)
 
 
 def header_or_error(path: Path) -> str:
@@ -42,7 +45,8 @@ def by_pydicom(monkeypatch) -> Callable[[Path], str]:
 
     def read(path: Path) -> str:
         with monkeypatch.context() as patched:
-            patched.setattr(dicom_files, "scan_header", lambda *_: None)
+            for module in (dicom_files, dicom_index):
+                patched.setattr(module, "scan_elements", lambda *_: None)
             return header_or_error(path)
 
     return read

@@ -1,6 +1,5 @@
 """Mean and standard deviation of a patient's sequence, for the z-score (THESIS eq. 5.1)."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,7 @@ class PatientStatistics:
 
     def __init__(self, over: Literal["finding_slices", "series"]) -> None:
         self._over = over
-        self._slices: dict[str, dict[bytes, np.ndarray]] = {}
+        self._slices: dict[str, list[np.ndarray]] = {}
         self._series: dict[str, dict[str, _Moments]] = {}
 
     def add(self, sequence: str, one: SequenceSlice) -> list[Path]:
@@ -26,9 +25,9 @@ class PatientStatistics:
         if self._over == "series" and one.whole_series is not None:
             return self._add_series(sequence, one.series_uid or str(one.file.parent), one.whole_series())
         # Two findings of one slice hold it twice; equal pixels are the same slice.
-        pixels = np.ascontiguousarray(one.pixels)
-        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-        self._slices.setdefault(sequence, {}).setdefault(digest, pixels)
+        known = self._slices.setdefault(sequence, [])
+        if not any(one.pixels is pixels or np.array_equal(one.pixels, pixels) for pixels in known):
+            known.append(one.pixels)
         return []
 
     def _add_series(self, sequence: str, name: str, images: Iterator[tuple[Path, np.ndarray]]) -> list[Path]:
@@ -49,7 +48,7 @@ class PatientStatistics:
             for moments in self._series[sequence].values():
                 together.merge(moments)
             return together.mean, together.std
-        pixels = np.concatenate([one.ravel() for one in self._slices[sequence].values()]).astype(np.float64)
+        pixels = np.concatenate([one.ravel() for one in self._slices[sequence]]).astype(np.float64)
         return float(pixels.mean()), float(pixels.std())
 
 

@@ -10,7 +10,7 @@ from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.imaging.dicom_index import InstanceHeader, Series
 from lesion_transfer.imaging.errors import GeometryError
-from lesion_transfer.imaging.geometry import order_along_normal, slice_spacing_mm
+from lesion_transfer.imaging.geometry import distances_mm, order_along_normal, slice_spacing_mm
 
 SLICE_RULES = ("world", "instance_number")
 OUTSIDE_TOLERANCE_MM = 0.05
@@ -69,17 +69,17 @@ def _placed(image: InstanceHeader, position_lps_mm: Position) -> PlacedSlice:
 
 def _nearest(series: Series, position_lps_mm: Position) -> InstanceHeader:
     images = _sorted_images(series)
-    distances_mm = np.array([_signed_distance_mm(image, position_lps_mm) for image in images])
-    nearest = int(np.argmin(np.abs(distances_mm)))
     geometries = [image.geometry for image in images if image.geometry is not None]
+    away_mm = distances_mm(geometries, position_lps_mm)
+    nearest = int(np.argmin(np.abs(away_mm)))
     spacing_mm = slice_spacing_mm(geometries) or images[0].slice_thickness_mm
     if spacing_mm is None:
         raise RefusalError(Reason.MISSING_SLICE, f"{series.name} is a single slice of unknown thickness.")
-    if abs(distances_mm[nearest]) > spacing_mm / 2 + OUTSIDE_TOLERANCE_MM:
-        between = distances_mm.min() < 0 < distances_mm.max()
+    if abs(away_mm[nearest]) > spacing_mm / 2 + OUTSIDE_TOLERANCE_MM:
+        between = away_mm.min() < 0 < away_mm.max()
         raise RefusalError(
             Reason.MISSING_SLICE if between else Reason.OUTSIDE_VOLUME,
-            f"The nearest slice of {series.name} is {abs(distances_mm[nearest]):.1f} mm from the position, more than "
+            f"The nearest slice of {series.name} is {abs(away_mm[nearest]):.1f} mm from the position, more than "
             f"half of the {spacing_mm:.1f} mm between slices"
             + (": a slice is missing or could not be read." if between else "."),
         )
@@ -93,11 +93,6 @@ def _sorted_images(series: Series) -> list[InstanceHeader]:
         return [series.instances[index] for index in order_along_normal(geometries)]
     except GeometryError as error:
         raise RefusalError(Reason.MISSING_SERIES, f"{series.name}: {error}") from error
-
-
-def _signed_distance_mm(image: InstanceHeader, position_lps_mm: Position) -> float:
-    assert image.geometry is not None
-    return image.geometry.project(position_lps_mm)[2]
 
 
 def _by_instance_number(series: Series, rows: Sequence[ImageRow]) -> InstanceHeader:

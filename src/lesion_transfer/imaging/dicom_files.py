@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import libjpeg
@@ -14,8 +14,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag
 
-from lesion_transfer.imaging.dicom_scan import scan_header
-from lesion_transfer.imaging.display import GreyImage, Window, grey_image
+from lesion_transfer.imaging.dicom_scan import dataset_of, scan_elements
+from lesion_transfer.imaging.display import GreyImage, Window, display_values, grey_image
 from lesion_transfer.imaging.errors import UnreadableFileError
 
 # Deflated syntaxes are absent on purpose: a file of 1 MB can expand to gigabytes before its first tag is seen.
@@ -63,8 +63,11 @@ def open_dicom(path: Path, only: Sequence[BaseTag] | None = None) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd values are judged where they are used
-            if only is not None and (scanned := scan_header(path, only, TRANSFER_SYNTAXES)) is not None:
-                return scanned
+            if only is not None:
+                found = scan_elements(path, frozenset(map(int, only)), TRANSFER_SYNTAXES)
+                if found is not None:
+                    with suppress(Exception):  # the full reading finds it again and says it
+                        return dataset_of(found)
             syntax = read_file_meta_info(path).get("TransferSyntaxUID")
             if syntax not in TRANSFER_SYNTAXES:
                 name = getattr(syntax, "name", syntax) or "missing"
@@ -110,8 +113,12 @@ def check_codestream(dataset: Dataset, path: Path) -> None:
 
 
 def read_display_values(path: Path, default_window: Window | None = None) -> np.ndarray:
-    """(rows, columns) float32 in [0, 255] of a single-frame grey DICOM file, as `read_grey_image` reads it."""
-    return read_grey_image(path, default_window).shown()
+    """(rows, columns) float32 in [0, 255] of a single-frame grey DICOM file; see `display.display_values`.
+
+    Raises UnreadableFileError, also for files that are not DICOM.
+    """
+    with told_as_sentences(path):
+        return display_values(_open_image(path), default_window)
 
 
 def read_grey_image(path: Path, default_window: Window | None = None) -> GreyImage:
@@ -120,10 +127,14 @@ def read_grey_image(path: Path, default_window: Window | None = None) -> GreyIma
     Raises UnreadableFileError, also for files that are not DICOM.
     """
     with told_as_sentences(path):
-        dataset = open_dicom(path)
-        check_size(dataset, path)
-        check_codestream(dataset, path)
-        return grey_image(dataset, default_window)
+        return grey_image(_open_image(path), default_window)
+
+
+def _open_image(path: Path) -> Dataset:
+    dataset = open_dicom(path)
+    check_size(dataset, path)
+    check_codestream(dataset, path)
+    return dataset
 
 
 @contextmanager

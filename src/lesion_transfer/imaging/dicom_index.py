@@ -3,11 +3,13 @@
 import logging
 import multiprocessing
 import os
+import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from lesion_transfer.imaging.dicom_files import NotDicomError, check_size, open_dicom
+from lesion_transfer.imaging.dicom_files import TRANSFER_SYNTAXES, NotDicomError, check_size, open_dicom
+from lesion_transfer.imaging.dicom_scan import Elements, dataset_of, scan_elements
 from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
 from lesion_transfer.imaging.geometry import SliceGeometry
 from lesion_transfer.imaging.privacy import KEYWORDS as PRIVACY_KEYWORDS
@@ -38,10 +41,16 @@ _SIEMENS_CREATOR = Tag(0x0019, 0x0010)
 _SIEMENS_B_VALUE = Tag(0x0019, 0x100C)
 _TAGS: list[BaseTag] = [Tag(tag_for_keyword(keyword) or 0) for keyword in _KEYWORDS]
 _TAGS += [_SIEMENS_CREATOR, _SIEMENS_B_VALUE]
+_WANTED = frozenset(map(int, _TAGS))
+_SOP_UID, _INSTANCE_NUMBER, _POSITION = 0x00080018, 0x00200013, 0x00200032
+"""What differs from image to image of a series; all else is worked out once."""
+_UID = re.compile(rb"[0-9.]+\0?").fullmatch
+_WHOLE = re.compile(rb" *[+-]?[0-9]{1,9} *").fullmatch
+_NUMBER = rb" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *"
+_THREE_NUMBERS = re.compile(rb"\\".join([_NUMBER] * 3)).fullmatch
 
-
-PARALLEL_FROM_FILES = 10_000
-"""From here on several processes read: a header takes 0.5 ms, starting a pool on two cores 2 to 3 s."""
+PARALLEL_FROM_FILES = 50_000
+"""From here on several processes read: a header takes 0.1 to 0.2 ms, starting a pool on two cores 2 to 3 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +163,80 @@ def read_header(path: Path) -> InstanceHeader | None:
 
     Raises NotDicomError or UnreadableFileError.
     """
+    try:
+        elements = scan_elements(path, _WANTED, TRANSFER_SYNTAXES)
+        if elements is not None:
+            return _image_of(elements, path)
+    except Exception:  # pydicom finds it again, and what it says counts
+        logger.debug("%s is left to pydicom", path)
     dataset = open_dicom(path, only=_TAGS)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # texts that break the standard's rules are common and harmless here
-            if not dataset.get("Rows") and not dataset.get("Columns") and not _claims_pixels(dataset):
-                return None
-            check_size(dataset, path)
-            return _header(dataset, path)
+        return _image(dataset, path)
     except UnreadableFileError:
         raise
     except Exception as error:  # values are converted on access, and a hostile one can fail in any way
         kind = type(error).__name__  # its text would quote the value
         raise UnreadableFileError(f"{path}: the header has a value that cannot be used ({kind}).") from error
+
+
+def _image(dataset: Dataset, path: Path) -> InstanceHeader | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # texts that break the standard's rules are common and harmless here
+        if not dataset.get("Rows") and not dataset.get("Columns") and not _claims_pixels(dataset):
+            return None
+        check_size(dataset, path)
+        return _header(dataset, path)
+
+
+def _image_of(elements: Elements, path: Path) -> InstanceHeader | None:
+    """What `_image` gives, pydicom being asked once for all images that share all but their own elements."""
+    own = {tag: elements.pop(tag, (b"", b"")) for tag in (_SOP_UID, _INSTANCE_NUMBER, _POSITION)}
+    shared = _shared(tuple(elements.items()))
+    if shared is None:
+        return None
+    values = {
+        "SOPInstanceUID": _plain(own[_SOP_UID], b"UI", _UID),
+        "InstanceNumber": _plain(own[_INSTANCE_NUMBER], b"IS", _WHOLE),
+        "ImagePositionPatient": _plain(own[_POSITION], b"DS", _THREE_NUMBERS).split("\\"),
+        "ImageOrientationPatient": shared.orientation,
+        "PixelSpacing": shared.spacing,
+    }
+    geometry, problem = _geometry(values, path)
+    return replace(
+        shared.header,
+        file=path,
+        sop_uid=values["SOPInstanceUID"],
+        instance_number=_whole(values["InstanceNumber"]),
+        geometry=geometry,
+        geometry_problem=problem,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What images of a series share: a header that lacks its own elements, and two values as pydicom has them."""
+
+    header: InstanceHeader
+    orientation: Any
+    spacing: Any
+
+
+@lru_cache(maxsize=2**10)
+def _shared(elements: tuple[tuple[int, tuple[bytes, bytes]], ...]) -> _Shared | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = dataset_of(dict(elements))
+        header = _image(dataset, Path())
+        if header is None:
+            return None
+        return _Shared(header, dataset.get("ImageOrientationPatient"), dataset.get("PixelSpacing"))
+
+
+def _plain(element: tuple[bytes, bytes], vr: bytes, fits: Callable[[bytes], object]) -> str:
+    """The text of an element that is absent, empty or of the plain form; ValueError for what pydicom has to judge."""
+    if element[1] and not (element[0] == vr and fits(element[1])):
+        raise ValueError(element)
+    return element[1].decode("ascii").strip("\0 ")
 
 
 def _claims_pixels(dataset: Dataset) -> bool:
@@ -175,12 +245,7 @@ def _claims_pixels(dataset: Dataset) -> bool:
 
 
 def _header(dataset: Dataset, path: Path) -> InstanceHeader:
-    geometry, problem = None, ""
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    try:
-        geometry = SliceGeometry.from_dataset(dataset)
-    except GeometryError as error:
-        problem = f"{path}: {error}"
+    geometry, problem = _geometry(dataset, path)
     return InstanceHeader(
         file=path,
         patient_id=_text(dataset, "PatientID"),
@@ -194,7 +259,7 @@ def _header(dataset: Dataset, path: Path) -> InstanceHeader:
         image_type=_texts(dataset.get("ImageType")),
         rows=int(dataset.Rows),
         columns=int(dataset.Columns),
-        frames=frames,
+        frames=int(dataset.get("NumberOfFrames") or 1),
         spacing_mm=geometry.spacing_mm if geometry else _spacing_mm(dataset),
         slice_thickness_mm=_positive(dataset.get("SliceThickness")),
         b_value=_b_value(dataset),
@@ -202,6 +267,14 @@ def _header(dataset: Dataset, path: Path) -> InstanceHeader:
         geometry_problem=problem,
         identity_problem=identity_problem(dataset),
     )
+
+
+def _geometry(values: Dataset | Mapping[str, Any], path: Path) -> tuple[SliceGeometry | None, str]:
+    """Where the image lies, or why that is not known."""
+    try:
+        return SliceGeometry.from_dataset(values), ""
+    except GeometryError as error:
+        return None, f"{path}: {error}"
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

@@ -5,7 +5,6 @@ objects, sequences included (2 ms a file); here they are stepped over by their l
 """
 
 from collections.abc import Collection
-from functools import lru_cache
 from pathlib import Path
 from struct import Struct
 
@@ -22,6 +21,8 @@ READ_BYTES = 2**13
 _PREAMBLE = 128
 _OTHER_FORMS = {ImplicitVRLittleEndian, ExplicitVRBigEndian}
 _META_LENGTH, _META_END, _CHARACTER_SET = 0x00020000, 0x00030000, 0x00080005
+_SOP_CLASS, _SYNTAX = 0x00020002, 0x00020010
+_ALWAYS = {_SOP_CLASS, _SYNTAX, _CHARACTER_SET}
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _SHORT_VRS = {
@@ -60,39 +61,63 @@ class _NotPlainError(Exception):
     """The header is not of the plain form that is read here."""
 
 
-def scan_header(path: Path, only: Collection[BaseTag], syntaxes: Collection[str]) -> Dataset | None:
-    """A data set with those of the tags `only` that the header has, and its file meta; None where pydicom has to read.
+Elements = dict[int, tuple[bytes, bytes]]
+"""Tag to (VR, value) as the file holds them, in the order of the tags."""
+
+
+def scan_elements(path: Path, only: frozenset[int], syntaxes: Collection[str]) -> Elements | None:
+    """Those of the tags `only` that the header has, class, transfer syntax, character set; None: pydicom has to read.
 
     That is: no DICOM file, a transfer syntax that is none of `syntaxes` or not of explicit VR and little endian,
-    elements out of order or cut off, a value that pydicom cannot convert, wanted elements beyond READ_BYTES.
+    elements out of order or cut off, wanted elements beyond READ_BYTES.
     """
     with path.open("rb") as file:
         start = file.read(READ_BYTES)
     if start[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
         return None
     try:
-        wanted = {int(tag) for tag in only}
-        dataset = _dataset(_scan(start, wanted | {_CHARACTER_SET}, max(wanted)))
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
-        return dataset if syntax in syntaxes and syntax not in _OTHER_FORMS else None
+        found = _scan(start, only | _ALWAYS, max(only))
+        syntax = found[_SYNTAX][1].decode("ascii").rstrip("\0 ")
+        return found if syntax in syntaxes and syntax not in _OTHER_FORMS else None
     except Exception:  # whatever is wrong, the full reading finds it again and says it
         return None
 
 
-def _scan(start: bytes, wanted: Collection[int], last: int) -> dict[int, tuple[bytes, bytes]]:
-    """Tag to (VR, value) of the file meta and of the wanted elements, up to the tag `last`."""
-    found: dict[int, tuple[bytes, bytes]] = {}
+def dataset_of(found: Elements) -> Dataset:
+    """The elements as a data set with its file meta; raises where pydicom cannot convert a value."""
+    charset = found.get(_CHARACTER_SET, (b"CS", b""))[1]
+    elements = {BaseTag(tag): _converted(tag, vr, value, charset) for tag, (vr, value) in found.items()}
+    dataset = Dataset({tag: element for tag, element in elements.items() if tag.group != 2})
+    dataset.file_meta = FileMetaDataset({tag: element for tag, element in elements.items() if tag.group == 2})
+    return dataset
+
+
+def _converted(tag: int, vr: bytes, value: bytes, charset: bytes) -> DataElement:
+    raw = RawDataElement(BaseTag(tag), vr.decode(), len(value), value, 0, False, True)
+    names = charset.decode("ascii").strip("\0 ").split("\\")
+    return convert_raw_data_element(raw, encoding=convert_encodings(names if names != [""] else None))
+
+
+def _scan(start: bytes, wanted: Collection[int], last: int) -> Elements:
+    """The wanted elements up to the tag `last`."""
+    found: Elements = {}
     tag, vr, length, position = _element(start, _PREAMBLE + 4)
     if (tag, vr, length) != (_META_LENGTH, b"UL", 4):
         raise _NotPlainError
     meta_end = position + 4 + _LONG(start, position)[0]
     position, before = position + 4, tag
-    while position < len(start):
+    n_bytes = len(start)
+    while position < n_bytes:
         begins = position
-        tag, vr, length, position = _element(start, position)
-        if (tag < _META_END) != (begins < meta_end):
-            raise _NotPlainError
-        if tag <= before:
+        # As _element does: a call for each of a header's hundred elements would take half of the time.
+        group, number, vr, length = _SHORT(start, position)
+        tag, position = group << 16 | number, position + 8
+        if vr not in _SHORT_VRS:
+            if vr not in _LONG_VRS:
+                raise _NotPlainError
+            (length,) = _LONG(start, position)
+            position += 4
+        if tag <= before or (tag < _META_END) != (begins < meta_end):
             raise _NotPlainError
         if tag > last:
             return found
@@ -102,12 +127,12 @@ def _scan(start: bytes, wanted: Collection[int], last: int) -> dict[int, tuple[b
                 raise _NotPlainError
             position = _sequence_end(start, position)
             continue
-        if tag < _META_END or tag in wanted:
-            if position + length > len(start) or vr == b"SQ":
+        if tag in wanted:
+            if position + length > n_bytes or vr == b"SQ":
                 raise _NotPlainError
             found[tag] = vr, start[position : position + length]
         position += length
-    if position == len(start) < READ_BYTES:  # the file ends here, and so does its header
+    if position == n_bytes < READ_BYTES:  # the file ends here, and so does its header
         return found
     raise _NotPlainError
 
@@ -153,19 +178,3 @@ def _item(start: bytes, position: int) -> tuple[int, int, int]:
     """Tag and length of an item or delimiter, which have no VR, and where what follows begins."""
     group, element, length = _BARE(start, position)
     return group << 16 | element, length, position + 8
-
-
-def _dataset(found: dict[int, tuple[bytes, bytes]]) -> Dataset:
-    charset = found.get(_CHARACTER_SET, (b"CS", b""))[1]
-    elements = {BaseTag(tag): _converted(tag, vr, value, charset) for tag, (vr, value) in found.items()}
-    dataset = Dataset({tag: element for tag, element in elements.items() if tag.group != 2})
-    dataset.file_meta = FileMetaDataset({tag: element for tag, element in elements.items() if tag.group == 2})
-    return dataset
-
-
-@lru_cache(maxsize=2**14)
-def _converted(tag: int, vr: bytes, value: bytes, charset: bytes) -> DataElement:
-    """pydicom's element of a value; most values repeat in all images of a series."""
-    raw = RawDataElement(BaseTag(tag), vr.decode(), len(value), value, 0, False, True)
-    names = charset.decode("ascii").strip("\0 ").split("\\")
-    return convert_raw_data_element(raw, encoding=convert_encodings(names if names != [""] else None))

@@ -78,13 +78,18 @@ def grey_image(dataset: Dataset, default_window: Window | None = None) -> GreyIm
     Without a usable window: `default_window`, else the range that the stored bits can hold. Raises UnreadableFileError
     for colour and for several frames.
     """
+    return grey_from_stored(_stored(dataset), dataset, default_window)
+
+
+def _stored(dataset: Dataset) -> np.ndarray:
+    """(rows, columns) as stored."""
     if not is_grey(dataset):
         colour = dataset.get("PhotometricInterpretation") or "of unknown colour"
         raise UnreadableFileError(f"The image is {colour}, not grey (MONOCHROME1 or MONOCHROME2).")
     stored = dataset.pixel_array
     if stored.ndim != 2:
         raise UnreadableFileError(f"The image has {stored.shape[0]} frames; only single frames are read.")
-    return grey_from_stored(stored, dataset, default_window)
+    return stored
 
 
 def is_grey(dataset: Dataset) -> bool:
@@ -108,7 +113,14 @@ def grey_from_stored(stored: np.ndarray, dataset: Dataset, default_window: Windo
 
 def display_values(dataset: Dataset, default_window: Window | None = None) -> np.ndarray:
     """(rows, columns) float32 in [0, 255], dark to bright, as a viewer shows the image; see `grey_image`."""
-    return grey_image(dataset, default_window).shown()
+    stored = _stored(dataset)
+    low, high = stored.min(), stored.max()
+    if stored.dtype.kind not in "iu" or int(high) - int(low) >= stored.size:
+        return grey_from_stored(stored, dataset, default_window).shown()
+    # Each pixel is shown by its value alone, and an image has fewer values than pixels.
+    levels = np.arange(int(low), int(high) + 1).astype(stored.dtype)[None]
+    shown = grey_from_stored(levels, dataset, default_window).shown()[0]
+    return shown[stored.astype(np.intp) - int(low)]
 
 
 def header_window(dataset: Dataset) -> Window | None:

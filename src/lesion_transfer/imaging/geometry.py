@@ -1,7 +1,9 @@
 """Where a slice lies in the patient: pixels to millimetres and back (DICOM PS3.3 C.7.6.2.1.1)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -32,25 +34,20 @@ class SliceGeometry:
     spacing_mm: tuple[float, float]
 
     def __post_init__(self) -> None:
-        numbers = np.array(
-            [*self.position_lps_mm, *self.row_cosine, *self.column_cosine, *self.spacing_mm], dtype=float
-        )
-        if numbers.shape != (11,) or not np.isfinite(numbers).all():
+        parts = self.position_lps_mm, self.row_cosine, self.column_cosine, self.spacing_mm
+        finite = all(math.isfinite(number) for part in parts for number in part)
+        if [len(part) for part in parts] != [3, 3, 3, 2] or not finite:
             raise GeometryError("The position, direction cosines or spacing of the image are not all finite numbers.")
         if min(self.spacing_mm) <= 0:
             raise GeometryError(f"The pixel spacing {self.spacing_mm} mm is not above 0.")
-        row, column = np.array(self.row_cosine), np.array(self.column_cosine)
-        lengths = np.linalg.norm(row), np.linalg.norm(column)
-        if max(abs(length - 1) for length in lengths) > _UNIT_TOLERANCE or abs(row @ column) > _UNIT_TOLERANCE:
-            raise GeometryError(
-                f"The direction cosines {self.row_cosine}, {self.column_cosine} are not unit vectors at right angles."
-            )
-        object.__setattr__(self, "row_cosine", _vector(row / lengths[0]))
-        object.__setattr__(self, "column_cosine", _vector(column / lengths[1]))
+        # Minus zero would be the same key as zero.
+        row, column = _unit_vectors(*(tuple(part + 0.0 for part in cosine) for cosine in parts[1:3]))
+        object.__setattr__(self, "row_cosine", row)
+        object.__setattr__(self, "column_cosine", column)
 
     @classmethod
-    def from_dataset(cls, dataset: Dataset) -> Self:
-        """The geometry that a single-frame image's header gives; GeometryError when it gives none."""
+    def from_dataset(cls, dataset: Dataset | Mapping[str, Any]) -> Self:
+        """The geometry that the header of a single-frame image gives; GeometryError when it gives none."""
         orientation = _numbers(dataset, "ImageOrientationPatient", 6)
         spacing = _numbers(dataset, "PixelSpacing", 2)
         return cls(
@@ -63,37 +60,63 @@ class SliceGeometry:
     @property
     def normal(self) -> np.ndarray:
         """The unit vector (3,) across the slice: row_cosine x column_cosine."""
-        normal = np.array(self._cross())
-        return normal / np.linalg.norm(normal)
-
-    def _cross(self) -> Vector:
-        """row_cosine x column_cosine; np.cross takes 50 times as long, and every image of an archive is asked."""
-        (a, b, c), (d, e, f) = self.row_cosine, self.column_cosine
-        return b * f - c * e, c * d - a * f, a * e - b * d
+        return _normal(self.row_cosine, self.column_cosine)
 
     @property
     def is_transverse(self) -> bool:
         """Whether the normal runs more along the body axis than along any other, however oblique."""
-        x, y, z = map(abs, self._cross())
+        x, y, z = map(abs, _cross(self.row_cosine, self.column_cosine))
         return z > max(x, y)
-
-    def _steps_mm(self) -> np.ndarray:
-        """(3, 3): as columns the steps of one column, of one row, and of one mm along the normal."""
-        rows_mm, columns_mm = self.spacing_mm
-        return np.column_stack(
-            [np.array(self.row_cosine) * columns_mm, np.array(self.column_cosine) * rows_mm, self.normal]
-        )
 
     def project(self, position_lps_mm: Sequence[float]) -> tuple[float, float, float]:
         """(x, y, distance_mm) of a point: column and row, 0-based with pixel centres at whole numbers, and its
         signed distance from the plane along the normal."""
         offset = np.asarray(position_lps_mm, dtype=float) - self.position_lps_mm
-        x, y, distance_mm = np.linalg.solve(self._steps_mm(), offset)
+        x, y, distance_mm = np.linalg.solve(_steps_mm(self.row_cosine, self.column_cosine, self.spacing_mm), offset)
         return float(x), float(y), float(distance_mm)
 
     def position_lps_mm_at(self, x: float, y: float, distance_mm: float = 0.0) -> Vector:
         """The point in LPS mm at column x and row y, distance_mm along the normal; the inverse of `project`."""
-        return _vector(self.position_lps_mm + self._steps_mm() @ np.array([x, y, distance_mm]))
+        steps_mm = _steps_mm(self.row_cosine, self.column_cosine, self.spacing_mm)
+        return _vector(self.position_lps_mm + steps_mm @ np.array([x, y, distance_mm]))
+
+
+# All images of a series share what the next functions give, and every image of an archive asks for it.
+@lru_cache(maxsize=2**12)
+def _unit_vectors(row_cosine: Vector, column_cosine: Vector) -> tuple[Vector, Vector]:
+    """The directions as unit vectors; GeometryError where they are not nearly that, at right angles."""
+    row, column = np.array(row_cosine), np.array(column_cosine)
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if max(abs(length - 1) for length in lengths) > _UNIT_TOLERANCE or abs(row @ column) > _UNIT_TOLERANCE:
+        raise GeometryError(
+            f"The direction cosines {row_cosine}, {column_cosine} are not unit vectors at right angles."
+        )
+    return _vector(row / lengths[0]), _vector(column / lengths[1])
+
+
+@lru_cache(maxsize=2**12)
+def _normal(row_cosine: Vector, column_cosine: Vector) -> np.ndarray:
+    normal = np.array(_cross(row_cosine, column_cosine))
+    normal = normal / np.linalg.norm(normal)
+    normal.flags.writeable = False
+    return normal
+
+
+@lru_cache(maxsize=2**12)
+def _steps_mm(row_cosine: Vector, column_cosine: Vector, spacing_mm: tuple[float, float]) -> np.ndarray:
+    """(3, 3): as columns the steps of one column, of one row, and of one mm along the normal."""
+    rows_mm, columns_mm = spacing_mm
+    steps_mm = np.column_stack(
+        [np.array(row_cosine) * columns_mm, np.array(column_cosine) * rows_mm, _normal(row_cosine, column_cosine)]
+    )
+    steps_mm.flags.writeable = False
+    return steps_mm
+
+
+def _cross(row_cosine: Vector, column_cosine: Vector) -> Vector:
+    """row_cosine x column_cosine; np.cross takes 50 times as long."""
+    (a, b, c), (d, e, f) = row_cosine, column_cosine
+    return b * f - c * e, c * d - a * f, a * e - b * d
 
 
 def _vector(numbers: Any) -> Vector:
@@ -101,7 +124,7 @@ def _vector(numbers: Any) -> Vector:
     return x, y, z
 
 
-def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
+def _numbers(dataset: Dataset | Mapping[str, Any], keyword: str, count: int) -> list[float]:
     value = dataset.get(keyword)
     if value is None or isinstance(value, str) or not hasattr(value, "__len__") or len(value) != count:
         raise GeometryError(f"{keyword} is missing or has not {count} numbers.")
@@ -116,6 +139,13 @@ def positions_along_normal_mm(geometries: Sequence[SliceGeometry]) -> np.ndarray
     if min(geometry.normal @ normal for geometry in geometries) < _PARALLEL_COSINE:
         raise GeometryError("The slices are not parallel: they cannot be sorted along one normal.")
     return np.array([geometry.position_lps_mm @ normal for geometry in geometries])
+
+
+def distances_mm(geometries: Sequence[SliceGeometry], position_lps_mm: Sequence[float]) -> np.ndarray:
+    """(n,) the signed distance of a point from each plane along its normal, as `SliceGeometry.project` gives it."""
+    steps_mm = [_steps_mm(one.row_cosine, one.column_cosine, one.spacing_mm) for one in geometries]
+    offsets_mm = np.asarray(position_lps_mm, dtype=float) - np.array([one.position_lps_mm for one in geometries])
+    return np.linalg.solve(np.array(steps_mm), offsets_mm[..., None])[:, 2, 0]
 
 
 def order_along_normal(geometries: Sequence[SliceGeometry]) -> list[int]:
