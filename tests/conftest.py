@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.sequence import Sequence
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +92,44 @@ def write_dicom() -> Callable[..., Path]:
     def write(path: Path, pixels: np.ndarray | None = None, **tags: Any) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         dicom_dataset(pixels, **tags).save_as(path, enforce_file_format=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_enhanced() -> Callable[..., Path]:
+    """write_enhanced(path, pixels (frames, rows, columns), gap_mm, **tags): an enhanced MR image.
+
+    Its geometry stands in its functional groups alone: pixels of 2 x 0.5 mm, frames gap_mm apart from -10, 20, 0 on.
+    """
+
+    def group(name: str, **tags: Any) -> tuple[str, Sequence]:
+        item = Dataset()
+        item.update(tags)
+        return name, Sequence([item])
+
+    def write(path: Path, pixels: np.ndarray, gap_mm: float = 3.0, **tags: Any) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        placeless = dict.fromkeys(("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"))
+        size = {"NumberOfFrames": len(pixels), "Rows": pixels.shape[1], "Columns": pixels.shape[2]}
+        dataset = dicom_dataset(pixels, **placeless, **size, **{"SOPClassUID": EnhancedMRImageStorage, **tags})
+        shared, frames = Dataset(), []
+        shared.update(
+            dict(
+                [
+                    group("PixelMeasuresSequence", PixelSpacing=[2.0, 0.5], SliceThickness=gap_mm),
+                    group("PlaneOrientationSequence", ImageOrientationPatient=[1, 0, 0, 0, 1, 0]),
+                ]
+            )
+        )
+        for number in range(len(pixels)):
+            frame = Dataset()
+            frame.update(dict([group("PlanePositionSequence", ImagePositionPatient=[-10.0, 20.0, gap_mm * number])]))
+            frames.append(frame)
+        dataset.SharedFunctionalGroupsSequence = Sequence([shared])
+        dataset.PerFrameFunctionalGroupsSequence = Sequence(frames)
+        dataset.save_as(path, enforce_file_format=True)
         return path
 
     return write

@@ -40,9 +40,7 @@ PositionOption = Annotated[
 ]
 FindingsOption = Annotated[
     Path | None,
-    typer.Option(
-        "--findings", metavar="CSV", help="mark findings: of PROSTATEx's table, or of a cohort's findings.csv"
-    ),
+    typer.Option("--findings", metavar="CSV", help="mark findings: of PROSTATEx's or LUNGx's tables, or a cohort's"),
 ]
 
 

@@ -133,7 +133,7 @@ def test_published_tables_have_83_nodules(real_data):
     labels = []
     for row in rows:
         try:
-            labels.append(lungx._label(row.row))
+            labels.append(lungx.nodule_label(row.row))
         except lungx.RefusalError as refusal:
             labels.append(refusal.reason)
     assert [labels.count(kind) for kind in (True, False, "uncertain_label")] == [39, 42, 2]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from lesion_transfer.datasets import prostatex
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding
@@ -43,8 +44,7 @@ class Source:
                 SeriesDescription=description,
                 InstanceNumber=places - place,
                 b_value=b_value,
-                ImagePositionPatient=[0.0, 0.0, GAP_MM * place],
-                **tags,
+                **{"ImagePositionPatient": [0.0, 0.0, GAP_MM * place], **tags},
             )
 
     def patient(self, patient="P1", study="1.1"):
@@ -398,3 +398,23 @@ def test_image_files_are_the_dicom_files(source):
     source.series(4, "t2_tse_tra", places=2)
     source.read()
     assert [path.name for path in prostatex.image_files(source.folder)] == ["P1-1.1-4-100-0", "P1-1.1-4-100-1"]
+
+
+def test_frames_and_captures_are_set_aside_with_a_reason(source, tmp_path, write_enhanced):
+    source.series(4, "t2_tse_tra", ImagePositionPatient=None, SOPClassUID=SecondaryCaptureImageStorage)
+    write_enhanced(tmp_path / "images" / "enhanced", np.zeros((4, 20, 16), np.uint16), StudyInstanceUID="1.1")
+    source.finding()
+    (exclusion,) = source.read(["t2"])
+    assert exclusion.reason == Reason.MISSING_SERIES
+    assert exclusion.detail.endswith(
+        "Of its images 1 hold several frames and 4 do not say where they lie in the patient: these are not used."
+    )
+
+
+def test_a_usable_series_is_found_beside_frames_and_captures(source, tmp_path, write_enhanced):
+    source.patient()
+    source.series(3, "t2_tse_tra", value=900, ImageOrientationPatient=None)
+    write_enhanced(tmp_path / "images" / "enhanced", np.zeros((4, 20, 16), np.uint16), StudyInstanceUID="1.1")
+    source.finding()
+    (finding,) = source.read(["t2"])
+    assert stored(finding.slices["t2"]) == 102

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.pixels import pixel_array
 from pydicom.sequence import Sequence
@@ -86,3 +86,19 @@ def test_no_dicom_and_no_image_are_sentences(tmp_path, write_dicom):
         read_frames(tmp_path / "text")
     with pytest.raises(UnreadableFileError, match="declares 0 pixels"):
         read_frames(write_dicom(tmp_path / "x", Rows=None, Columns=None))
+
+
+def test_frames_lie_where_their_groups_say(tmp_path, write_enhanced):
+    frames = read_frames(write_enhanced(tmp_path / "x", np.zeros((3, 4, 5), np.uint16), gap_mm=4.0))
+    assert [frame.geometry.position_lps_mm for frame in frames] == [(-10.0, 20.0, 4.0 * number) for number in range(3)]
+    assert {frame.spacing_mm for frame in frames} == {(2.0, 0.5)}
+    assert frames[0].geometry.normal.tolist() == [0, 0, 1]
+
+
+def test_groups_without_a_place_leave_the_frames_without_one(tmp_path, write_enhanced):
+    path = write_enhanced(tmp_path / "x", np.zeros((2, 4, 5), np.uint16))
+    dataset = dcmread(path)
+    del dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence
+    dataset.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0].ImagePositionPatient = [1, 2]
+    dataset.save_as(path)
+    assert [frame.geometry for frame in read_frames(path)] == [None, None]

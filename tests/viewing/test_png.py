@@ -121,6 +121,20 @@ def test_colour_stays_colour_and_frames_become_pictures(tmp_path, write_dicom):
     np.testing.assert_array_equal(pixels(tmp_path / "cine-001.png"), (frames[1] * 255.0 / 59).astype(np.uint8))
 
 
+def test_enhanced_images_and_captures_are_converted_with_the_size_of_their_pixels(
+    tmp_path, write_enhanced, write_dicom
+):
+    write_enhanced(tmp_path / "enhanced.dcm", np.arange(24, dtype=np.uint16).reshape(2, 4, 3))
+    write_dicom(tmp_path / "capture.dcm", RAMP, ImageOrientationPatient=None, PixelSpacing=None)
+    done = convert_tree(tmp_path, None)
+    assert (done.n_pictures, done.failures) == (3, ())
+    with Image.open(tmp_path / "enhanced-001.png") as image:
+        # Pixels 0.5 mm wide and 2 mm high; PNG counts whole dots a metre.
+        assert image.info["dpi"] == pytest.approx((25.4 / 0.5, 25.4 / 2), rel=1e-3)
+    with Image.open(tmp_path / "capture.png") as image:
+        assert "dpi" not in image.info
+
+
 def test_no_picture_of_one_run_replaces_another(tmp_path, write_dicom):
     write_dicom(tmp_path / "a-000.dcm", RAMP)
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 2), np.int16), np.eye(4)), tmp_path / "a.nii")

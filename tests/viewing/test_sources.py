@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from PIL import Image
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from lesion_transfer.datasets.finding import DatasetError
 from lesion_transfer.imaging.errors import UnreadableFileError
@@ -16,6 +17,7 @@ from lesion_transfer.viewing.sources import NothingToViewError, entries_of
 from lesion_transfer.viewing.view import View
 
 NOWHERE = Positions()
+RAMP = np.arange(30, dtype=np.uint16).reshape(6, 5)
 
 
 def read(entry):
@@ -88,6 +90,82 @@ def test_several_frames_and_colour_are_shown_too(tmp_path, write_dicom):
     np.testing.assert_array_equal(shown["P1 · 4 cine"].voxels[0], frames)
     assert View.opened(shown["P1 · 4 photo"]).shown()[0, 0] == 76
     assert read(entries_of(tmp_path / "cine.dcm", NOWHERE)[0]).voxels.shape == (1, 3, 4, 5)
+
+
+def test_an_enhanced_image_is_a_volume_where_its_frames_say_so(tmp_path, write_enhanced):
+    frames = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    write_enhanced(tmp_path / "enhanced.dcm", frames, gap_mm=4.0)
+    # Row 2 (2 mm), column 3 (0.5 mm) of the second frame.
+    (entry,) = entries_of(tmp_path, Positions.of(["-8.5,24,4.1"], None))
+    stack = read(entry)
+    assert entry.size == "3 frames of 4 x 5"
+    np.testing.assert_array_equal(stack.voxels[0], frames)
+    np.testing.assert_allclose([mark.index for mark in stack.marks], [(1.025, 2, 3)])
+    assert [layout.pixel_mm for layout in stack.layouts] == [(2.0, 0.5), (4.0, 0.5), (4.0, 2.0)]
+    assert stack.layouts[0].edges == ("A", "P", "R", "L")
+
+
+def test_frames_of_one_place_are_slices_with_the_shape_of_their_pixels(tmp_path, write_enhanced):
+    path = write_enhanced(tmp_path / "repeated.dcm", np.zeros((3, 4, 5), np.uint16), gap_mm=0.0)
+    stack = read(entries_of(path, NOWHERE)[0])
+    assert [(layout.n, layout.pixel_mm) for layout in stack.layouts] == [(3, (2.0, 0.5))]
+
+
+def test_a_secondary_capture_is_shown_with_the_shape_of_its_pixels(tmp_path, write_dicom):
+    path = write_dicom(
+        tmp_path / "capture.dcm",
+        RAMP,
+        SOPClassUID=SecondaryCaptureImageStorage,
+        ImageOrientationPatient=None,
+        ImagePositionPatient=None,
+        PixelSpacing=[3.0, 1.5],
+    )
+    (entry,) = entries_of(tmp_path, NOWHERE)
+    stack = read(entry)
+    np.testing.assert_array_equal(stack.voxels[0, 0], RAMP)
+    assert [layout.pixel_mm for layout in stack.layouts] == [(3.0, 1.5)]
+    assert read(entries_of(path, NOWHERE)[0]).layouts == stack.layouts
+
+
+CALIBRATION = """Scan Number;Nodule Center x,y Position*;Nodule Center Image;Diagnosis
+CT-Training-lc001;3,2;2;malignant
+CT-Training-lc001; ;2;malignant
+other;3,2;1;benign
+
+* a footnote; ; ;
+"""
+TEST = """Scan Number;Nodule Number;Nodule Center x,y Position*;Nodule Center Image;Final Diagnosis
+CT-TRAINING-LC001;1;1, 1;1;Benign nodule
+CT-TRAINING-LC001;2;4, 5;1;Suspicious malignant nodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (CALIBRATION, {(1.0, 1.0, 2.0): "nodule 1 positive"}),
+        (TEST, {(0.0, 0.0, 0.0): "nodule 1 negative", (0.0, 4.0, 3.0): "nodule 2"}),
+    ],
+)
+def test_the_published_tables_of_lungx_mark_the_image_that_they_number(tmp_path, write_dicom, text, expected):
+    ct = {"PatientID": "CT-Training-lc001", "Modality": "CT"}
+    for number in (1, 2, 3):  # from the head down: the second slice of the three is instance number 2 either way
+        place = [0.0, 0.0, 2.0 * number]
+        write_dicom(tmp_path / f"{number}", RAMP, InstanceNumber=number, ImagePositionPatient=place, **ct)
+    write_dicom(tmp_path / "pet", RAMP, InstanceNumber=1, SeriesInstanceUID="1.9", **ct | {"Modality": "PT"})
+    table = tmp_path / "table.csv"
+    table.write_text(text)
+    stacks = [read(entry) for entry in entries_of(tmp_path, Positions.of((), table))]
+    assert {mark.index: mark.name for stack in stacks for mark in stack.marks} == expected
+
+
+@pytest.mark.real
+def test_the_real_tables_of_lungx_are_taken_as_they_are(real_data):
+    counts = {
+        table.name: sum(map(len, Positions.of((), table).by_number.values()))
+        for table in (real_data / "lung").glob("*NoduleData*.csv")
+    }
+    assert counts == {"CalibrationSet_NoduleData.csv": 10, "TestSet_NoduleData_PublicRelease_wTruth.csv": 73}
 
 
 def test_pictures_that_png_made_beside_their_images_are_not_shown_twice(tmp_path, write_dicom):

@@ -37,7 +37,30 @@ _SCAN, _NUMBER, _POSITION, _IMAGE = (
     "Nodule Center x,y Position",
     "Nodule Center Image",
 )
+PLACE_COLUMNS = (_SCAN, _POSITION, _IMAGE)
+"""The columns that both tables have: a table with these is one of LUNGx."""
 _DIAGNOSES = ("Final Diagnosis", "Diagnosis")
+
+
+@dataclass(frozen=True)
+class NodulePlace:
+    """Where a table puts a nodule: the patient, the number of the image, and (column, row) on it, 0-based."""
+
+    patient_id: str
+    image_number: int
+    centre_xy: tuple[float, float]
+
+
+def nodule_place(row: TableRow) -> NodulePlace:
+    """The place in a row of either table, which counts columns and rows from 1; RefusalError where it has none."""
+    column, line = checked_numbers(row, _POSITION, 2)
+    number = int(checked_numbers(row, _IMAGE, 1)[0])
+    return NodulePlace(checked_id(row, _SCAN), number, (column - 1, line - 1))
+
+
+def nodule_name(row: TableRow) -> str:
+    """What a row calls its nodule; the calibration table has one nodule a scan and no number."""
+    return placeholder_id(row, _NUMBER) if row[_NUMBER] else "1"
 
 
 @dataclass(frozen=True)
@@ -99,12 +122,11 @@ def read_findings(
 
 def _nodule_rows(table: Path, counter: KeyCounter) -> list[_NoduleRow]:
     rows = []
-    for row in read_table(table, [_SCAN, _POSITION, _IMAGE]):
+    for row in read_table(table, PLACE_COLUMNS):
         if not any(value for column, value in row.cells.items() if column != _SCAN):
             continue  # a footnote: text in the first cell alone
         patient_id = placeholder_id(row, _SCAN)
-        # The calibration table has one nodule a scan and no number.
-        finding_id = placeholder_id(row, _NUMBER) if row[_NUMBER] else "1"
+        finding_id = nodule_name(row)
         rows.append(_NoduleRow(counter.key(patient_id, finding_id), patient_id, finding_id, row))
     return rows
 
@@ -124,11 +146,11 @@ class _Patient:
         patient_id = checked_id(row, _SCAN)
         checked_id(row, _NUMBER, default="1")
         of_patient = self.images.of_patient(patient_id)
-        label = _label(row)
-        column, line = checked_numbers(row, _POSITION, 2)
-        number = int(checked_numbers(row, _IMAGE, 1)[0])
+        label = nodule_label(row)
+        place = nodule_place(row)
+        number = place.image_number
         image = numbered_image(of_patient, number, self.rule, patient_id)
-        x, y = column - 1, line - 1  # the table counts from 1
+        x, y = place.centre_xy
         if not (0 <= x <= image.columns - 1 and 0 <= y <= image.rows - 1):
             raise RefusalError(
                 Reason.OUTSIDE_VOLUME,
@@ -152,7 +174,8 @@ def _series_of(image: InstanceHeader, images: Sequence[InstanceHeader]) -> Serie
     return next(one for one in group_series(images) if image in one.instances)
 
 
-def _label(row: TableRow) -> bool | None:
+def nodule_label(row: TableRow) -> bool | None:
+    """Whether the nodule is malignant; RefusalError where the row says neither that nor benign."""
     column = next((name for name in _DIAGNOSES if row[name]), _DIAGNOSES[0])
     if row[column].casefold() == _UNCERTAIN:
         raise RefusalError(Reason.UNCERTAIN_LABEL, f"{row.place} is a {row[column]}: neither malignant nor benign.")

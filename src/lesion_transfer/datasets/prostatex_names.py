@@ -1,4 +1,4 @@
-"""What the name of a PROSTATEx series tells: which sequence it is. Names never tell the plane; headers do."""
+"""What the name of a PROSTATEx series tells: which sequence it is. The plane that counts is the headers'."""
 
 import re
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ NAME_RULES = (
 )
 """Tried in this order on the description (DCMSerDescr, SeriesDescription); the first that fits counts."""
 
+_OTHER_PLANE = re.compile(r"_(sag|cor)", re.IGNORECASE)
 _B_VALUE_AT_END = re.compile(r"\bb ?value ?(\d+)$", re.IGNORECASE)
 
 
@@ -50,6 +51,11 @@ def has_computed_b(description: str) -> bool:
     """Whether the series holds a b-value that was computed from measured ones (`...CALC_BVAL`)."""
     rule = name_rule(description)
     return rule is not None and rule.name == "dwi_computed_b"
+
+
+def names_other_plane(description: str) -> bool:
+    """Whether the name tells a sagittal or coronal plane: not worth fetching. One that tells none may be any."""
+    return _OTHER_PLANE.search(description) is not None
 
 
 def named_b_value(description: str) -> float | None:

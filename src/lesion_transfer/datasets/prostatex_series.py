@@ -88,6 +88,16 @@ def _usable(image: InstanceHeader) -> bool:
     return image.frames == 1 and image.geometry is not None and image.geometry.is_transverse
 
 
+def _set_aside(series: Sequence[Series]) -> str:
+    """A sentence on images that no channel can be made of; empty without any."""
+    images = [image for one in series for image in one.instances]
+    in_frames = sum(image.frames > 1 for image in images)
+    placeless = sum(image.frames == 1 and image.geometry is None for image in images)
+    kinds = [(in_frames, "hold several frames"), (placeless, "do not say where they lie in the patient")]
+    told = " and ".join(f"{n} {what}" for n, what in kinds if n)
+    return f" Of its images {told}: these are not used." if told else ""
+
+
 def choose_series(
     channel: str,
     series: Sequence[Series],
@@ -107,7 +117,8 @@ def choose_series(
         named = ", ".join(f"{number} ({text})" for number, text in rows if named_sequence(text) == channel)
         hint = f" The images table names series {named}." if named else ""
         raise RefusalError(
-            Reason.MISSING_SERIES, f"{patient_id} has no transverse {_MEANING[channel]} among: {seen}.{hint}"
+            Reason.MISSING_SERIES,
+            f"{patient_id} has no transverse {_MEANING[channel]} among: {seen}.{hint}{_set_aside(series)}",
         )
     if position_lps_mm is not None:
         alike = (one.series for one in found if one.rank == found[0].rank)  # another b-value is another channel

@@ -1,15 +1,12 @@
 """Which series of a published collection the cohorts need: chosen by name, as the readers choose by header."""
 
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lesion_transfer.datasets import lungx, prostatex_series
-from lesion_transfer.datasets.prostatex_names import DWI, T2, has_computed_b, named_sequence
+from lesion_transfer.datasets.prostatex_names import DWI, T2, has_computed_b, named_sequence, names_other_plane
 from lesion_transfer.getting.errors import DownloadError
 from lesion_transfer.getting.idc import COLLECTIONS, RemoteSeries
-
-_OTHER_PLANE = re.compile(r"_(sag|cor)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def choose_prostatex(series: Iterable[RemoteSeries]) -> list[Needed]:
     chosen = []
     for one in mr:
         channel = named_sequence(one.description)
-        another_plane = channel == T2 and _OTHER_PLANE.search(one.description)
+        another_plane = channel == T2 and names_other_plane(one.description)
         measured = channel == DWI and not has_computed_b(one.description) and one.study_uid in computed
         if channel is not None and not another_plane and not measured:
             chosen.append(Needed(one, channel))

@@ -10,17 +10,28 @@ from pydicom.pixels import apply_color_lut, pixel_array
 
 from lesion_transfer.imaging.dicom_files import check_codestream, check_size, open_dicom, told_as_sentences
 from lesion_transfer.imaging.display import DISPLAY_MAX, GreyImage, Window, grey_from_stored, is_grey
+from lesion_transfer.imaging.errors import GeometryError
+from lesion_transfer.imaging.geometry import SliceGeometry, pixel_spacing_mm
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's convert("L")
-_GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+_GROUPS = (
+    *("PixelValueTransformationSequence", "FrameVOILUTSequence"),
+    *("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence"),
+)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of an image; rgb: (rows, columns, 3) uint8 of a colour image, whose luminance is then `grey`."""
+    """One frame of an image.
+
+    rgb: (rows, columns, 3) uint8 of a colour image, whose luminance is then `grey`. spacing_mm: (between rows, between
+    columns). geometry: where the frame lies. Each is None where the file does not say it.
+    """
 
     grey: GreyImage
     rgb: np.ndarray | None = None
+    spacing_mm: tuple[float, float] | None = None
+    geometry: SliceGeometry | None = None
 
 
 def read_frames(path: Path) -> list[Frame]:
@@ -38,12 +49,21 @@ def read_frames(path: Path) -> list[Frame]:
 def _frames(dataset: Dataset) -> Iterator[Frame]:
     for number in range(int(dataset.get("NumberOfFrames") or 1)):
         stored = pixel_array(dataset, index=number)  # YBR becomes RGB
+        header = _header(dataset, number)
+        place = pixel_spacing_mm(header), _geometry(header)
         if is_grey(dataset):
-            yield Frame(grey_from_stored(stored, _header(dataset, number)))
+            yield Frame(grey_from_stored(stored, header), None, *place)
         else:
             rgb = _rgb(stored, dataset)
             grey = GreyImage(rgb @ _LUMINANCE, Window.spanning(0.0, DISPLAY_MAX), True, False)
-            yield Frame(grey, rgb)
+            yield Frame(grey, rgb, *place)
+
+
+def _geometry(header: Dataset) -> SliceGeometry | None:
+    try:
+        return SliceGeometry.from_dataset(header)
+    except GeometryError:
+        return None
 
 
 def _header(dataset: Dataset, number: int) -> Dataset:

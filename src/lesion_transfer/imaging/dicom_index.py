@@ -22,7 +22,7 @@ from pydicom.uid import UID
 from lesion_transfer.imaging.dicom_files import TRANSFER_SYNTAXES, NotDicomError, check_size, open_dicom
 from lesion_transfer.imaging.dicom_scan import Elements, dataset_of, scan_elements
 from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
-from lesion_transfer.imaging.geometry import SliceGeometry
+from lesion_transfer.imaging.geometry import SliceGeometry, pixel_spacing_mm
 from lesion_transfer.imaging.privacy import KEYWORDS as PRIVACY_KEYWORDS
 from lesion_transfer.imaging.privacy import identity_problem
 from lesion_transfer.imaging.walk import files_below
@@ -260,7 +260,7 @@ def _header(dataset: Dataset, path: Path) -> InstanceHeader:
         rows=int(dataset.Rows),
         columns=int(dataset.Columns),
         frames=int(dataset.get("NumberOfFrames") or 1),
-        spacing_mm=geometry.spacing_mm if geometry else _spacing_mm(dataset),
+        spacing_mm=geometry.spacing_mm if geometry else pixel_spacing_mm(dataset),
         slice_thickness_mm=_positive(dataset.get("SliceThickness")),
         b_value=_b_value(dataset),
         geometry=geometry,
@@ -294,14 +294,6 @@ def _whole(value: Any) -> int | None:
 def _positive(value: Any) -> float | None:
     number = None if value in (None, "") else float(value)
     return number if number is not None and np.isfinite(number) and number > 0 else None
-
-
-def _spacing_mm(dataset: Dataset) -> tuple[float, float] | None:
-    value = dataset.get("PixelSpacing")
-    if value is None or isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
-        return None
-    rows_mm, columns_mm = _positive(value[0]), _positive(value[1])
-    return None if rows_mm is None or columns_mm is None else (rows_mm, columns_mm)
 
 
 def _b_value(dataset: Dataset) -> float | None:

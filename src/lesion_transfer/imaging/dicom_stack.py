@@ -10,7 +10,7 @@ from lesion_transfer.imaging.dicom_frames import read_frames
 from lesion_transfer.imaging.dicom_index import InstanceHeader, Series
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
-from lesion_transfer.imaging.geometry import positions_along_normal_mm
+from lesion_transfer.imaging.geometry import SliceGeometry, positions_along_normal_mm
 from lesion_transfer.imaging.volume import Grid, Volume, check_voxels
 
 logger = logging.getLogger(__name__)
@@ -150,24 +150,30 @@ def read_stack(stack: DicomStack, moved: Callable[[int, int], None] = lambda don
     for problem in problems:
         logger.warning("%s", problem)
     whole = tuple(tuple(window or readable[0] for window in row) for row in windows)
-    return ReadStack(Volume(voxels, _grid(stack.images[0])), whole, inverted[0], tuple(problems))
+    first = stack.images[0]
+    grid = grid_of([image.geometry for image in first], first[0].slice_thickness_mm)
+    return ReadStack(Volume(voxels, grid), whole, inverted[0], tuple(problems))
 
 
-def _grid(images: Sequence[InstanceHeader]) -> Grid | None:
-    """The grid of evenly spaced slices; None where they are not, or do not say where they are."""
-    planes = [image.geometry for image in images if image.geometry is not None]
-    if len(planes) < len(images):
+def grid_of(slices: Sequence[SliceGeometry | None], thickness_mm: float | None = None) -> Grid | None:
+    """The grid of evenly spaced slices; None where they are not, or do not say where they are.
+
+    thickness_mm: of a slice, which is the step where there is but one; 1 mm where unknown.
+    """
+    planes = [plane for plane in slices if plane is not None]
+    if len(planes) < len(slices):
         return None
     first = planes[0]
     rows_mm, columns_mm = first.spacing_mm
-    if len(planes) > 1:
-        gaps = np.diff(positions_along_normal_mm(planes))
-        if gaps.min() <= 0 or np.abs(gaps - np.median(gaps)).max() > _EVEN_GAPS * np.median(gaps):
-            return None
-        across = (np.array(planes[-1].position_lps_mm) - first.position_lps_mm) / (len(planes) - 1)
-    else:
-        across = first.normal * (images[0].slice_thickness_mm or 1.0)
     try:
+        if len(planes) > 1:
+            gaps = np.diff(positions_along_normal_mm(planes))
+            gap = float(np.median(gaps))
+            if gap == 0 or np.abs(gaps - gap).max() > _EVEN_GAPS * abs(gap):
+                return None
+            across = (np.array(planes[-1].position_lps_mm) - first.position_lps_mm) / (len(planes) - 1)
+        else:
+            across = first.normal * (thickness_mm or 1.0)
         steps = np.array([across, np.array(first.column_cosine) * rows_mm, np.array(first.row_cosine) * columns_mm])
         return Grid(np.array(first.position_lps_mm), steps)
     except GeometryError:

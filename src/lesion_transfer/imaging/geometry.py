@@ -141,6 +141,16 @@ def positions_along_normal_mm(geometries: Sequence[SliceGeometry]) -> np.ndarray
     return np.array([geometry.position_lps_mm @ normal for geometry in geometries])
 
 
+def pixel_spacing_mm(dataset: Dataset | Mapping[str, Any]) -> tuple[float, float] | None:
+    """(between rows, between columns) as PixelSpacing gives it; None where it gives no two numbers above 0."""
+    try:
+        rows_mm, columns_mm = _numbers(dataset, "PixelSpacing", 2)
+    except GeometryError:
+        return None
+    known = all(math.isfinite(length) and length > 0 for length in (rows_mm, columns_mm))
+    return (rows_mm, columns_mm) if known else None
+
+
 def distances_mm(geometries: Sequence[SliceGeometry], position_lps_mm: Sequence[float]) -> np.ndarray:
     """(n,) the signed distance of a point from each plane along its normal, as `SliceGeometry.project` gives it."""
     steps_mm = [_steps_mm(one.row_cosine, one.column_cosine, one.spacing_mm) for one in geometries]

@@ -4,8 +4,8 @@ import numpy as np
 
 from lesion_transfer.imaging.dicom_frames import read_frames
 from lesion_transfer.imaging.dicom_index import InstanceHeader, patient_key
-from lesion_transfer.imaging.dicom_stack import DicomStack, read_stack
-from lesion_transfer.viewing.entry import Entry, Moved, marks_at
+from lesion_transfer.imaging.dicom_stack import DicomStack, grid_of, read_stack
+from lesion_transfer.viewing.entry import Entry, Moved, inside, marks_at
 from lesion_transfer.viewing.positions import Positions
 from lesion_transfer.viewing.stack import Mark, Stack
 
@@ -23,9 +23,7 @@ def stack_entry(stack: DicomStack, positions: Positions) -> Entry:
         marks += tuple(
             Mark((number, y, x), name)
             for number, images in enumerate(zip(*stack.images, strict=True))
-            for x, y, name in dict.fromkeys(
-                pixel for image in images for pixel in positions.by_image.get(image.sop_uid, [])
-            )
+            for x, y, name in dict.fromkeys(pixel for image in images for pixel in positions.of_image(image))
         )
         return Stack(
             title,
@@ -37,6 +35,7 @@ def stack_entry(stack: DicomStack, positions: Positions) -> Entry:
             marks=marks,
             notes=pixels.problems + outside,
             reslice=pixels.volume.grid is not None,
+            pixel_mm=first.spacing_mm or (1.0, 1.0),
         )
 
     return Entry(title, size, times * slices * rows * columns, read)
@@ -48,15 +47,30 @@ def _title(image: InstanceHeader) -> str:
     return f"{image.patient_id or 'no PatientID'} · {number}{described or image.modality}"
 
 
-def frames_entry(image: InstanceHeader) -> Entry:
-    """An image of several frames: slices that say nothing of where they lie."""
+def frames_entry(image: InstanceHeader, positions: Positions) -> Entry:
+    """An image of several frames: one slice each, in their order, with their place where their groups give an even one.
+
+    A place repeated in time or by b-value makes no volume: its frames stay slices one after the other.
+    """
     title = _title(image)
 
     def read(moved: Moved) -> Stack:
-        frames = [frame.grey for frame in read_frames(image.file)]
-        voxels = np.array([[frame.values for frame in frames]], dtype=np.float32)
-        windows = (tuple(frame.window for frame in frames),)
-        return Stack(title, voxels, windows, inverted=frames[0].inverted, reslice=False)
+        frames = read_frames(image.file)
+        voxels = np.array([[frame.grey.values for frame in frames]], dtype=np.float32)
+        grid = grid_of([frame.geometry for frame in frames])
+        wanted = positions.of_patient(patient_key(image.patient_id)) if grid is not None else []
+        marks, outside = marks_at(wanted, inside(grid, voxels.shape[1:]))
+        return Stack(
+            title,
+            voxels,
+            (tuple(frame.grey.window for frame in frames),),
+            grid=grid,
+            inverted=frames[0].grey.inverted,
+            marks=marks,
+            notes=outside,
+            reslice=grid is not None,
+            pixel_mm=frames[0].spacing_mm or (1.0, 1.0),
+        )
 
     size = f"{image.frames} frames of {image.rows} x {image.columns}"
     return Entry(title, size, image.frames * image.rows * image.columns, read)

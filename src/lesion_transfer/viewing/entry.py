@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lesion_transfer.imaging.volume import Grid
 from lesion_transfer.viewing.positions import Position
 from lesion_transfer.viewing.stack import Mark, Stack
 
@@ -18,6 +19,18 @@ class Entry:
     size: str
     n_voxels: int
     read: Callable[[Moved], Stack]
+
+
+def inside(grid: Grid | None, shape: Sequence[int]) -> Callable[[Sequence[float]], tuple[float, float, float] | None]:
+    """What tells the (slice, row, column) of a point in LPS mm in voxels of `shape`; None of one outside them."""
+
+    def index_of(position_lps_mm: Sequence[float]) -> tuple[float, float, float] | None:
+        index = None if grid is None else grid.index_of(position_lps_mm)
+        if index is None or not all(-0.5 <= part <= n - 0.5 for part, n in zip(index, shape, strict=True)):
+            return None
+        return index
+
+    return index_of
 
 
 def marks_at(

@@ -19,7 +19,10 @@ from lesion_transfer.imaging.volume import Volume, finite_range
 from lesion_transfer.imaging.walk import files_below
 
 Scale = Literal["window", "range"]
+_Picture = tuple[str, np.ndarray, tuple[float, float] | None]
+"""What follows the name, (rows, columns) or (rows, columns, 3) uint8, and (between rows, between columns) in mm."""
 MAKER = "lesion png"
+_MM_AN_INCH = 25.4
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
@@ -54,7 +57,8 @@ def convert_tree(
     `SCAN.dcm` becomes `SCAN.png`; a volume, and an image of several frames, `SCAN-000.png`, `SCAN-001.png`, ... (in
     time `SCAN-t00-000.png`). Where two files of a folder would share a name, the pictures keep the whole one
     (`SCAN.dcm.png`). scale: `window` shows DICOM and NIfTI as the file asks and everything else by its range
-    (`to_8_bits`), `range` all by its range; colour stays as it is.
+    (`to_8_bits`), `range` all by its range; colour stays as it is. Where the file gives the size of a pixel, so does
+    the picture (pHYs, dots a metre).
 
     One that fails never stops the others. A file that this command did not make is never replaced.
     """
@@ -69,11 +73,11 @@ def convert_tree(
         name = _stem(file) if taken[(file.parent, _stem(file).casefold())] == 1 else file.name
         target = (file.parent if out is None else out / file.parent.relative_to(folder)) / name
         try:
-            for suffix, pixels in _pictures(file, scale):
+            for suffix, pixels, spacing_mm in _pictures(file, scale):
                 picture = target.with_name(f"{target.name}{suffix}.png")
                 if picture in written:
                     raise LesionError(f"{file}: its picture {picture.name} would replace that of another file.")
-                _write(picture, pixels)
+                _write(picture, pixels, spacing_mm)
                 written.add(picture)
         except LesionError as error:
             failures.append(str(error))
@@ -100,8 +104,7 @@ def _stem(file: Path) -> str:
     return file.name[: -len(".nii.gz")] if file.name.lower().endswith(".nii.gz") else file.stem
 
 
-def _pictures(file: Path, scale: Scale) -> Iterator[tuple[str, np.ndarray]]:
-    """(what follows the name, (rows, columns) or (rows, columns, 3) uint8) of each picture of a file."""
+def _pictures(file: Path, scale: Scale) -> Iterator[_Picture]:
     if is_nifti(file) or is_metaimage(file):
         yield from _slices(read_nifti(file) if is_nifti(file) else read_metaimage(file), scale)
         return
@@ -112,15 +115,15 @@ def _pictures(file: Path, scale: Scale) -> Iterator[tuple[str, np.ndarray]]:
     for number, frame in enumerate(frames):
         name = f"-{number:0{_digits(len(frames))}d}" if len(frames) > 1 else ""
         if frame.rgb is not None:
-            yield name, frame.rgb
+            yield name, frame.rgb, frame.spacing_mm
         elif scale == "window" and frame.grey.has_window:
-            yield name, to_8_bits(frame.grey.shown(), 0.0, 255.0)
+            yield name, to_8_bits(frame.grey.shown(), 0.0, 255.0), frame.spacing_mm
         else:
             pixels = to_8_bits(frame.grey.values, low, high)
-            yield name, 255 - pixels if frame.grey.inverted else pixels
+            yield name, 255 - pixels if frame.grey.inverted else pixels, frame.spacing_mm
 
 
-def _slices(volume: Volume, scale: Scale) -> Iterator[tuple[str, np.ndarray]]:
+def _slices(volume: Volume, scale: Scale) -> Iterator[_Picture]:
     times, slices = volume.voxels.shape[:2]
     low, high = finite_range(volume.voxels)
     for time, number in np.ndindex(times, slices):
@@ -131,20 +134,22 @@ def _slices(volume: Volume, scale: Scale) -> Iterator[tuple[str, np.ndarray]]:
             ends = (low, high)
         in_time = f"-t{time:0{max(2, len(str(times - 1)))}d}" if times > 1 else ""
         name = f"{in_time}-{number:0{_digits(slices)}d}" if times * slices > 1 else ""
-        yield name, to_8_bits(pixels, *ends)
+        yield name, to_8_bits(pixels, *ends), None if volume.grid is None else volume.grid.spacing_mm[1:]
 
 
 def _digits(n: int) -> int:
     return max(3, len(str(n - 1)))
 
 
-def _write(target: Path, pixels: np.ndarray) -> None:
+def _write(target: Path, pixels: np.ndarray, spacing_mm: tuple[float, float] | None) -> None:
     if target.exists() and not is_own(target):
         raise LesionError(f"{target} is there already and was not made by {MAKER}, so it is left as it is: use --out.")
     made_by = PngImagePlugin.PngInfo()
     made_by.add_text("Software", MAKER)
+    # Programs that know of it show pixels that are no squares as they are, and measure in millimetres.
+    size = {} if spacing_mm is None else {"dpi": tuple(_MM_AN_INCH / length for length in reversed(spacing_mm))}
     with replacing(target) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=made_by)
+        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=made_by, **size)
 
 
 def is_own(target: Path) -> bool:

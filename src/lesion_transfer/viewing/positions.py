@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from lesion_transfer.datasets import lungx
 from lesion_transfer.datasets.brain_tables import GROUND_TRUTH, GROUND_TRUTH_COLUMNS
 from lesion_transfer.datasets.finding import DatasetError
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import TableRow, checked_label, checked_numbers, read_table
 from lesion_transfer.errors import LesionError
-from lesion_transfer.imaging.dicom_index import patient_key
+from lesion_transfer.imaging.dicom_index import InstanceHeader, patient_key
 
 Position = tuple[Sequence[float], str]
 """A point in LPS mm and what it is called."""
@@ -18,6 +19,7 @@ Pixel = tuple[float, float, str]
 """Column and row, 0-based, and what lies there."""
 PUBLISHED = ("ProxID", "fid", "pos")
 _SOP_UID = "_sop_uid"
+_LABEL_NAMES = {None: "", True: " positive", False: " negative"}
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,18 @@ class Positions:
     """Where findings lie.
 
     everywhere: those that count for whatever is opened. by_patient: those of a published table, by `patient_key`.
-    by_image: those of a cohort's findings.csv, by SOPInstanceUID.
+    by_image: those of a cohort's findings.csv, by SOPInstanceUID. by_number: those of LUNGx's tables, by `patient_key`
+    and InstanceNumber.
     """
 
     everywhere: tuple[Position, ...] = ()
     by_patient: dict[str, list[Position]] = field(default_factory=dict)
     by_image: dict[str, list[Pixel]] = field(default_factory=dict)
+    by_number: dict[tuple[str, int], list[Pixel]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, named: Sequence[str], table: Path | None) -> Self:
-        """From texts `X,Y,Z` and from a CSV: PROSTATEx's findings (ProxID, fid, pos) or the findings.csv of a cohort.
+        """From texts `X,Y,Z` and from a CSV: PROSTATEx's findings, LUNGx's nodules, or the findings.csv of a cohort.
 
         Raises LesionError for a text that is no position, DatasetError for a table of neither kind.
         """
@@ -46,16 +50,25 @@ class Positions:
         channels = [column.removesuffix(_SOP_UID) for column in columns if column.endswith(_SOP_UID)]
         if "finding_key" in columns and channels:
             return cls(everywhere, by_image=_by_image(rows, channels))
+        if set(lungx.PLACE_COLUMNS) <= set(columns):
+            return cls(everywhere, by_number=_by_number(rows))
         if not set(PUBLISHED) <= set(columns):
             raise DatasetError(
                 f"{table} says of no finding where it lies. Needed is a table with {', '.join(PUBLISHED)}, as "
-                "PROSTATEx publishes it, or the findings.csv of a cohort."
+                f"PROSTATEx publishes it, or with {', '.join(lungx.PLACE_COLUMNS)}, as LUNGx does, or the findings.csv "
+                "of a cohort."
             )
         return cls(everywhere, _by_patient(rows))
 
     def of_patient(self, key: str) -> list[Position]:
         """What counts for the images of a patient; `key` as `patient_key` makes it."""
         return [*self.everywhere, *self.by_patient.get(key, [])]
+
+    def of_image(self, image: InstanceHeader) -> list[Pixel]:
+        """What lies on an image by a table that names the image itself; LUNGx's tables name images of CT alone."""
+        numbered = image.instance_number if image.modality in {"CT", ""} else None
+        of_number = [] if numbered is None else self.by_number.get((patient_key(image.patient_id), numbered), [])
+        return [*self.by_image.get(image.sop_uid, []), *of_number]
 
     def of_path(self, file: Path) -> list[Position]:
         """What counts for a volume that names no patient: those whose folder, or whose name at its start, it bears."""
@@ -100,6 +113,22 @@ def _by_image(rows: Sequence[TableRow], channels: Sequence[str]) -> dict[str, li
     return found
 
 
+def _by_number(rows: Sequence[TableRow]) -> dict[tuple[str, int], list[Pixel]]:
+    found: dict[tuple[str, int], list[Pixel]] = {}
+    for row in rows:
+        try:
+            place = lungx.nodule_place(row)
+        except RefusalError:
+            continue  # footnotes too
+        try:
+            label = lungx.nodule_label(row)
+        except RefusalError:
+            label = None
+        name = f"nodule {lungx.nodule_name(row)}{_LABEL_NAMES[label]}"
+        found.setdefault((patient_key(place.patient_id), place.image_number), []).append((*place.centre_xy, name))
+    return found
+
+
 def _pixel(row: TableRow) -> list[Pixel]:
     try:
         return [(checked_numbers(row, "x", 1)[0], checked_numbers(row, "y", 1)[0], _label(row, "label").strip())]
@@ -110,10 +139,9 @@ def _pixel(row: TableRow) -> list[Pixel]:
 def _label(row: TableRow, column: str) -> str:
     """The label behind a name; nothing where the table gives none that is known: the place counts without it."""
     try:
-        label = checked_label(row, column)
+        return _LABEL_NAMES[checked_label(row, column)]
     except RefusalError:
         return ""
-    return "" if label is None else " positive" if label else " negative"
 
 
 def _position(text: str) -> Sequence[float]:

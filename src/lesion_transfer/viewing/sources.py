@@ -17,7 +17,7 @@ from lesion_transfer.imaging.raster import read_grey
 from lesion_transfer.imaging.volume import Volume, finite_range
 from lesion_transfer.imaging.walk import files_below
 from lesion_transfer.viewing.dicom_entries import frames_entry, stack_entry
-from lesion_transfer.viewing.entry import Entry, marks_at
+from lesion_transfer.viewing.entry import Entry, inside, marks_at
 from lesion_transfer.viewing.patches import archive_stack, cohort_stack
 from lesion_transfer.viewing.png import is_own
 from lesion_transfer.viewing.positions import Position, Positions
@@ -63,7 +63,7 @@ def _below(folder: Path, positions: Positions) -> list[Entry]:
     stacks = [stack for series in group_series(index.instances) for stack in stacks_of(series)]
     stacks.sort(key=lambda stack: stack.images[0][0].patient_id)  # within a patient by study and number, as they come
     found = [stack_entry(stack, positions) for stack in stacks]
-    found += [frames_entry(image) for image in index.instances if image.frames > 1]
+    found += [frames_entry(image, positions) for image in index.instances if image.frames > 1]
     pictures = []
     for file in files_below(folder):
         if file.name == IMAGES and _holds_patches(file.parent):
@@ -109,25 +109,16 @@ def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
             f"{file}: not an image that is read (DICOM, NIfTI, a MetaImage with its .mhd header, PNG, JPEG)."
         )
     stacks = [stack for series in group_series([header]) for stack in stacks_of(series)]
-    return stack_entry(stacks[0], positions) if stacks else frames_entry(header)
+    return stack_entry(stacks[0], positions) if stacks else frames_entry(header, positions)
 
 
 def _volume_stack(volume: Volume, title: str, positions: Sequence[Position]) -> Stack:
     times, slices, rows, columns = volume.voxels.shape
     window = volume.window or Window.spanning(*finite_range(volume.voxels))
-    grid = volume.grid
-
-    def index_of(position_lps_mm: Sequence[float]) -> tuple[float, float, float] | None:
-        if grid is None:
-            return None
-        index = grid.index_of(position_lps_mm)
-        inside = all(-0.5 <= part <= n - 0.5 for part, n in zip(index, (slices, rows, columns), strict=True))
-        return index if inside else None
-
-    marks, outside = marks_at(positions, index_of)
+    marks, outside = marks_at(positions, inside(volume.grid, (slices, rows, columns)))
     windows = same_window(window, times, slices)
     name = "file's window" if volume.window else "whole range"
-    return Stack(title, volume.voxels, windows, name, grid, marks=marks, notes=outside)
+    return Stack(title, volume.voxels, windows, name, volume.grid, marks=marks, notes=outside)
 
 
 def _picture_stack(file: Path, title: str, positions: Positions) -> Stack:

@@ -59,6 +59,7 @@ class Stack:
     windows: [time][slice], what the file asks each image to be shown with; window_name: what that is called.
     slice_names, time_names: captions; empty where the number says enough.
     notes: sentences about what is missing.
+    pixel_mm: (height, width) of a pixel of an acquired plane; needed where there is no grid that says it.
     reslice: whether the slices make up a volume that can be cut across the other axes.
     """
 
@@ -73,11 +74,19 @@ class Stack:
     marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()
     reslice: bool = True
+    pixel_mm: tuple[float, float] = (1.0, 1.0)
     layouts: tuple[PlaneLayout, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         axes = AXES if self.reslice and self.voxels.shape[1] > 1 else AXES[:1]
-        object.__setattr__(self, "layouts", tuple(_layout(axis, self.voxels.shape[1:], self.grid) for axis in axes))
+        object.__setattr__(self, "layouts", tuple(self._layout(axis) for axis in axes))
+
+    def _layout(self, axis: Axis) -> PlaneLayout:
+        if self.grid is not None:
+            return _layout_of_grid(axis, self.voxels.shape[1:], self.grid)
+        rows, columns = (other for other in AXES if other != axis)
+        pixel_mm = self.pixel_mm if axis == 0 else (1.0, 1.0)
+        return PlaneLayout(axis, self.voxels.shape[axis + 1], rows, columns, False, False, pixel_mm, "", ("",) * 4)
 
     @property
     def n_times(self) -> int:
@@ -115,11 +124,9 @@ def same_window(window: Window, times: int, slices: int) -> tuple[tuple[Window, 
     return ((window,) * slices,) * times
 
 
-def _layout(axis: Axis, shape: Sequence[int], grid: Grid | None) -> PlaneLayout:
+def _layout_of_grid(axis: Axis, shape: Sequence[int], grid: Grid) -> PlaneLayout:
     """Acquired planes (axis 0) stay as stored; cuts stand upright: head or front up, right or front to the left."""
     first, second = (other for other in AXES if other != axis)
-    if grid is None:
-        return PlaneLayout(axis, int(shape[axis]), first, second, False, False, (1.0, 1.0), "", ("", "", "", ""))
     sides = [int(np.argmax(np.abs(step))) for step in grid.steps_lps_mm]
     signs = [bool(step[side] > 0) for step, side in zip(grid.steps_lps_mm, sides, strict=True)]
     distinct = len(set(sides)) == 3
