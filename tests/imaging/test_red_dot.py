@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from lesion_transfer.imaging.display import Window
-from lesion_transfer.imaging.red_dot import dicom_with_dot, gaussian_dot, place_by_simpleitk
+from lesion_transfer.imaging.red_dot import DicomCanvas, gaussian_dot, place_by_simpleitk
 from lesion_transfer.imaging.series_kind import series_kind
 
 
@@ -43,7 +43,7 @@ def test_a_dot_in_the_stored_values_is_displayed_where_it_was_drawn(tmp_path, wr
     pixels = np.random.default_rng(0).integers(0, top, (30, 40)).astype(dtype)
     path = write_dicom(tmp_path / "a.dcm", pixels, **tags)
     before = path.read_bytes()
-    shown = dicom_with_dot(path, gaussian_dot((30, 40), (12.3, 17.8), (1.5, 1.5)))
+    shown = DicomCanvas(path).with_dot(gaussian_dot((30, 40), (12.3, 17.8), (1.5, 1.5)))
     assert shown is not None
     np.testing.assert_allclose(centroid(shown), (12.3, 17.8), atol=0.05)
     assert np.median(shown) != shown[18, 12]
@@ -54,7 +54,7 @@ def test_a_file_without_a_window_takes_the_one_of_its_data_set(tmp_path, write_d
     pixels = np.random.default_rng(0).integers(0, 900, (30, 40)).astype(np.uint16)
     path = write_dicom(tmp_path / "a.dcm", pixels)
     dot = gaussian_dot((30, 40), (12.0, 17.0), (1.5, 1.5))
-    plain, windowed = dicom_with_dot(path, dot), dicom_with_dot(path, dot, Window(450, 900))
+    plain, windowed = DicomCanvas(path).with_dot(dot), DicomCanvas(path, Window(450, 900)).with_dot(dot)
     assert plain is not None
     assert windowed is not None
     assert np.ptp(windowed) > 3 * np.ptp(plain)
@@ -62,7 +62,7 @@ def test_a_file_without_a_window_takes_the_one_of_its_data_set(tmp_path, write_d
 
 def test_an_image_of_one_value_cannot_be_drawn_into(tmp_path, write_dicom):
     path = write_dicom(tmp_path / "a.dcm", np.full((30, 40), 77, np.uint16))
-    assert dicom_with_dot(path, gaussian_dot((30, 40), (12.0, 17.0), (1.5, 1.5))) is None
+    assert DicomCanvas(path).with_dot(gaussian_dot((30, 40), (12.0, 17.0), (1.5, 1.5))) is None
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -10,9 +10,10 @@ import pandas as pd
 from lesion_transfer.cohorts.cohort import Cohort, CohortError
 from lesion_transfer.cohorts.crop import CropError, crop_patch
 from lesion_transfer.cohorts.options import CohortOptions
+from lesion_transfer.cohorts.overview import Overview, overview
 from lesion_transfer.cohorts.samples import Sample, samples_of
 from lesion_transfer.datasets.finding import Exclusion, Finding, SequenceSlice
-from lesion_transfer.datasets.source_image import SourceImages
+from lesion_transfer.datasets.source_image import OpenedImage, SourceImages
 
 OFF_CENTRE = 0.25
 """Where the second dot lies: this share of the patch's side from the lesion, across and down."""
@@ -32,10 +33,12 @@ class Examination:
         and recorded_distance_mm (by the reader; both nan where unknown), stored_difference (of the patch from the
         stored one, largest, display values), as_filed (whether the reader's pixels are the file's).
     dots: (n, channels, rows, columns) float32: the patches of the dot at the lesion, its ground 0 and its top 1.
+    overviews: by row of the cohort, the slice of its first channel with the patch's outline.
     """
 
     table: pd.DataFrame
     dots: np.ndarray
+    overviews: dict[int, Overview]
 
 
 def examine(
@@ -53,18 +56,22 @@ def examine(
     row_of = {key: row for row, key in enumerate(keys)}
     rows: list[dict[str, Any]] = []
     dots = np.zeros(cohort.images.shape, dtype=np.float32)
+    overviews: dict[int, Overview] = {}
     for count, finding in enumerate(findings, start=1):
         for sample in samples_of(finding, options) if isinstance(finding, Finding) else ():
             row = row_of.pop((finding.finding_key, sample.sequence), None)
             if row is not None and isinstance(sample, Sample):
                 rows += _examine(sample, row, cohort, options, images, dots[row])
+                first = next(iter(sample.slices.values()))
+                step_px = _source_pixels_a_patch_pixel(first, options)
+                overviews[row] = overview(first, step_px, options.patch_pixels)
         if progress is not None:
             progress(count)
     if row_of:
         raise CohortError(
             f"{cohort.folder}: finding {next(iter(row_of))[0]} is no longer in the source; build the cohort again."
         )
-    return Examination(pd.DataFrame(rows).sort_values("row", kind="stable", ignore_index=True), dots)
+    return Examination(pd.DataFrame(rows).sort_values("row", kind="stable", ignore_index=True), dots, overviews)
 
 
 def _examine(
@@ -73,10 +80,11 @@ def _examine(
     """The rows of the table of one sample; its dots (channels, rows, columns) are filled in."""
     for number, (channel, source) in enumerate(sample.slices.items()):
         place = images.place_of(sample.finding, source)
+        opened = images.opened(source)
         step_px = _source_pixels_a_patch_pixel(source, options)
         offset, away_xy = _off_centre(source, place.centre_xy, step_px, options)
-        patch = _dot_patch(source, place.centre_xy, step_px, options, images)
-        away = _dot_patch(source, away_xy, step_px, options, images)
+        patch = _dot_patch(opened, place.centre_xy, step_px, options)
+        away = _dot_patch(opened, away_xy, step_px, options)
         landed = dot_centroid(patch) if patch is not None else (np.nan, np.nan)
         away_landed = dot_centroid(away) if away is not None else (np.nan, np.nan)
         if patch is not None:
@@ -87,7 +95,7 @@ def _examine(
             "sequence": sample.sequence,
             "channel": channel,
             "size_px": " x ".join(str(length) for length in source.pixels.shape),
-            "kind": images.kind_of(source),
+            "kind": opened.kind,
             "known_by": place.known_by,
             "centre_x_px": landed[0],
             "centre_y_px": landed[1],
@@ -96,7 +104,7 @@ def _examine(
             "distance_mm": place.distance_mm,
             "recorded_distance_mm": np.nan if source.distance_mm is None else source.distance_mm,
             "stored_difference": float(np.abs(crop_patch(source, options)[0] - cohort.images[row, number]).max()),
-            "as_filed": images.is_as_filed(source),
+            "as_filed": opened.is_as_filed,
         }
 
 
@@ -113,15 +121,11 @@ def dot_centroid(patch: np.ndarray) -> tuple[float, float]:
 
 
 def _dot_patch(
-    source: SequenceSlice,
-    centre_xy: tuple[float, float],
-    step_px: tuple[float, float],
-    options: CohortOptions,
-    images: SourceImages,
+    opened: OpenedImage, centre_xy: tuple[float, float], step_px: tuple[float, float], options: CohortOptions
 ) -> np.ndarray | None:
     """The patch (rows, columns) of the slice with a dot at centre_xy, ground 0 and top 1; None: cannot be drawn."""
     sigma = (max(_SMALLEST_SIGMA_PX, step_px[0]), max(_SMALLEST_SIGMA_PX, step_px[1]))
-    drawn = images.with_dot(source, centre_xy, sigma)
+    drawn = opened.with_dot(centre_xy, sigma)
     if drawn is None:
         return None
     try:

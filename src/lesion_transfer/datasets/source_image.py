@@ -7,9 +7,8 @@ import numpy as np
 from pydicom.misc import is_dicom
 
 from lesion_transfer.datasets.finding import Finding, SequenceSlice
-from lesion_transfer.imaging.dicom_files import read_display_values
 from lesion_transfer.imaging.display import Window
-from lesion_transfer.imaging.red_dot import dicom_with_dot, gaussian_dot, place_by_simpleitk
+from lesion_transfer.imaging.red_dot import DicomCanvas, gaussian_dot, place_by_simpleitk
 from lesion_transfer.imaging.series_kind import series_kind
 
 POSITION = "position in the patient, by SimpleITK"
@@ -49,35 +48,46 @@ class SourceImages:
             return LesionPlace((x, y), POSITION, distance_mm)
         return LesionPlace(source.centre_xy, PIXEL)
 
-    def with_dot(
-        self, source: SequenceSlice, centre_xy: tuple[float, float], sigma_xy_px: tuple[float, float]
-    ) -> SequenceSlice | None:
+    def opened(self, source: SequenceSlice) -> "OpenedImage":
+        """The file of a slice, read once."""
+        return OpenedImage(source, DicomCanvas(source.file, self.default_window) if _is_dicom(source) else None)
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """A slice and its DICOM file; None for any other kind of file."""
+
+    source: SequenceSlice
+    canvas: DicomCanvas | None
+
+    def with_dot(self, centre_xy: tuple[float, float], sigma_xy_px: tuple[float, float]) -> SequenceSlice | None:
         """The slice with a dot at centre_xy; None where it would be cut by the edge or finds no contrast.
 
         In a DICOM file the stored values are overwritten, so that the dot goes through rescale, window and all that
         follows. Any other image is overwritten as it was read.
         """
-        rows, columns = source.pixels.shape
+        rows, columns = self.source.pixels.shape
         to_edge = [
             min(centre + 0.5, length - 0.5 - centre) for centre, length in zip(centre_xy, (columns, rows), strict=True)
         ]
         if any(near < _REACH * sigma for near, sigma in zip(to_edge, sigma_xy_px, strict=True)):
             return None
         dot = gaussian_dot((rows, columns), centre_xy, sigma_xy_px)
-        if _is_dicom(source):
-            drawn = dicom_with_dot(source.file, dot, self.default_window)
-            return None if drawn is None else replace(source, pixels=drawn)
-        return replace(source, pixels=(_GROUND + (_TOP - _GROUND) * dot).astype(np.float32))
+        if self.canvas is not None:
+            drawn = self.canvas.with_dot(dot)
+            return None if drawn is None else replace(self.source, pixels=drawn)
+        return replace(self.source, pixels=(_GROUND + (_TOP - _GROUND) * dot).astype(np.float32))
 
-    def is_as_filed(self, source: SequenceSlice) -> bool:
+    @property
+    def is_as_filed(self) -> bool:
         """Whether a reader's pixels are those of its DICOM file, in place and value; True for other files."""
-        if not _is_dicom(source):
-            return True
-        return np.array_equal(read_display_values(source.file, self.default_window), source.pixels)
+        return self.canvas is None or np.array_equal(self.canvas.shown, self.source.pixels)
 
-    def kind_of(self, source: SequenceSlice) -> str:
+    @property
+    def kind(self) -> str:
         """The kind of series, by coded attributes; the suffix of a file that is not DICOM."""
-        return series_kind(source.file) if _is_dicom(source) else source.file.suffix.lower().lstrip(".")
+        file = self.source.file
+        return series_kind(file) if self.canvas is not None else file.suffix.lower().lstrip(".")
 
 
 def _is_dicom(source: SequenceSlice) -> bool:

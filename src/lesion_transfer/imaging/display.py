@@ -78,11 +78,11 @@ def grey_image(dataset: Dataset, default_window: Window | None = None) -> GreyIm
     Without a usable window: `default_window`, else the range that the stored bits can hold. Raises UnreadableFileError
     for colour and for several frames.
     """
-    return grey_from_stored(_stored(dataset), dataset, default_window)
+    return grey_from_stored(stored_values(dataset), dataset, default_window)
 
 
-def _stored(dataset: Dataset) -> np.ndarray:
-    """(rows, columns) as stored."""
+def stored_values(dataset: Dataset) -> np.ndarray:
+    """(rows, columns) as stored, of a grey single-frame data set; raises as `grey_image`."""
     if not is_grey(dataset):
         colour = dataset.get("PhotometricInterpretation") or "of unknown colour"
         raise UnreadableFileError(f"The image is {colour}, not grey (MONOCHROME1 or MONOCHROME2).")
@@ -113,7 +113,11 @@ def grey_from_stored(stored: np.ndarray, dataset: Dataset, default_window: Windo
 
 def display_values(dataset: Dataset, default_window: Window | None = None) -> np.ndarray:
     """(rows, columns) float32 in [0, 255], dark to bright, as a viewer shows the image; see `grey_image`."""
-    stored = _stored(dataset)
+    return shown_values(stored_values(dataset), dataset, default_window)
+
+
+def shown_values(stored: np.ndarray, dataset: Dataset, default_window: Window | None = None) -> np.ndarray:
+    """(rows, columns) float32 in [0, 255] of stored values by the rescale and window of a header; see `grey_image`."""
     low, high = stored.min(), stored.max()
     if stored.dtype.kind not in "iu" or int(high) - int(low) >= stored.size:
         return grey_from_stored(stored, dataset, default_window).shown()

@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import SimpleITK
 
 from lesion_transfer.imaging.dicom_files import open_dicom
-from lesion_transfer.imaging.display import DISPLAY_MAX, Window, display_values
+from lesion_transfer.imaging.display import DISPLAY_MAX, Window, shown_values, stored_values
 
 _FAINT, _BRIGHT = 1.0, 99.0
 """Percentiles of the image's own stored values that the dot's ground and its top take."""
@@ -25,29 +26,44 @@ def gaussian_dot(
     return np.outer(down, across)
 
 
-def dicom_with_dot(path: Path, dot: np.ndarray, default_window: Window | None = None) -> np.ndarray | None:
-    """Display values (rows, columns) of a DICOM file whose stored values were replaced by the dot.
+class DicomCanvas:
+    """A DICOM file, read once, into whose stored values dots can be drawn.
 
-    dot: (rows, columns) in [0, 1] as the file stores the image. The stored values run from a faint to a bright one of
-    the image itself, so that rescale and window take the dot as they take the image. None where the image has too few
-    values between black and white to draw with. Raises what `open_dicom` raises.
+    shown: (rows, columns) its display values without one. Raises what `open_dicom` raises.
     """
-    dataset = open_dicom(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        stored = dataset.pixel_array
-        shown = display_values(dataset, default_window)
-        between = stored[(shown > 0) & (shown < DISPLAY_MAX)]
+
+    def __init__(self, path: Path, default_window: Window | None = None) -> None:
+        self._dataset = open_dicom(path)
+        self._default_window = default_window
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._stored = stored_values(self._dataset)
+            self.shown = self._show(self._stored)
+
+    def with_dot(self, dot: np.ndarray) -> np.ndarray | None:
+        """Display values (rows, columns) of the file if the dot were stored in it instead of its image.
+
+        dot: (rows, columns) in [0, 1] as the file stores the image. The stored values run from a faint to a bright one
+        of the image itself, so that rescale and window take the dot as they take the image. None where the image has
+        too few values between black and white to draw with.
+        """
+        if self._ends is None:
+            return None
+        low, high = self._ends
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self._show(np.rint(low + (high - low) * dot).astype(self._stored.dtype))
+
+    @cached_property
+    def _ends(self) -> tuple[float, float] | None:
+        between = self._stored[(self.shown > 0) & (self.shown < DISPLAY_MAX)]
         if not len(between):
             return None
         low, high = np.percentile(between, [_FAINT, _BRIGHT], method="nearest").astype(float)
-        if low == high:
-            return None
-        drawn = np.rint(low + (high - low) * dot).astype(stored.dtype)
-        dataset.set_pixel_data(
-            drawn, dataset.PhotometricInterpretation, int(dataset.BitsStored), generate_instance_uid=False
-        )
-        return display_values(dataset, default_window)
+        return None if low == high else (low, high)
+
+    def _show(self, stored: np.ndarray) -> np.ndarray:
+        return shown_values(stored, self._dataset, self._default_window)
 
 
 def place_by_simpleitk(path: Path, position_lps_mm: Sequence[float]) -> tuple[float, float, float]:

@@ -6,8 +6,7 @@ import torch
 from lesion_transfer.cohorts.cohort import Cohort
 from lesion_transfer.learning.augmentation import AffineParameters, apply_affine
 from lesion_transfer.learning.augmented_dots import AugmentedDots
-from lesion_transfer.reporting.montage import red_dot_montage
-from lesion_transfer.reporting.pictures import to_screen_png_bytes
+from lesion_transfer.reporting.montage import montage_png, red_dot_montage
 
 N_PICTURED = 12
 
@@ -25,7 +24,7 @@ def augmented_picture(cohort: Cohort, dots: AugmentedDots) -> bytes:
     keys = cohort.findings["finding_key"].iloc[rows]
     titles = [f"{key}\n{_words(parameters, number)}" for number, key in enumerate(keys)]
     shifts = torch.stack([parameters.shift_x_px, parameters.shift_y_px], dim=1).numpy()
-    return to_screen_png_bytes(red_dot_montage(moved, moved_dots, cohort.channels, titles, shifts))
+    return montage_png(red_dot_montage(moved, moved_dots, cohort.channels, titles, shifts))
 
 
 def _words(parameters: AffineParameters, number: int) -> str:

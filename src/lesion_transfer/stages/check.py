@@ -14,9 +14,8 @@ from lesion_transfer.cohorts.near_duplicates import near_duplicate_groups
 from lesion_transfer.cohorts.patch_faults import patch_faults
 from lesion_transfer.cohorts.units import joining_rows
 from lesion_transfer.datasets.registry import source_images
-from lesion_transfer.files import write_json, write_text
-from lesion_transfer.reporting.montage import alignment_montage, red_dot_montage
-from lesion_transfer.reporting.pictures import save_png
+from lesion_transfer.files import replacing, write_json, write_text
+from lesion_transfer.reporting.montage import alignment_montage, montage_png, red_dot_montage
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.cohort import open_findings
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
@@ -83,9 +82,16 @@ def _draw(layout: Layout, settings: Settings, cohort: Cohort, found: Examination
     keys = cohort.findings["finding_key"]
     patches, dots = cohort.patches[chosen], found.dots[chosen][:, :, inner, inner]
     titles = [f"{keys[row]}\n{error[row]:.2f} px" if np.isfinite(error[row]) else str(keys[row]) for row in chosen]
-    folder = layout.check_pictures(cohort.name)
-    save_png(red_dot_montage(patches, dots, cohort.channels, titles), folder / "red_dots.png")
-    save_png(alignment_montage(patches, cohort.channels, [str(keys[row]) for row in chosen]), folder / "alignment.png")
+    overviews = [found.overviews[row] for row in chosen]
+    names = [str(keys[row]) for row in chosen]
+    side_mm = settings.cohorts[cohort.name].crop_mm
+    montages = {
+        "red_dots.png": red_dot_montage(patches, dots, cohort.channels, titles, side_mm=side_mm),
+        "alignment.png": alignment_montage(patches, cohort.channels, names, overviews, side_mm),
+    }
+    for name, montage in montages.items():
+        with replacing(layout.check_pictures(cohort.name) / name) as temporary:
+            temporary.write_bytes(montage_png(montage))
 
 
 def _chosen(error: pd.Series, n: int) -> list[int]:

@@ -131,8 +131,9 @@ def _check(layout: Layout, settings: Settings, name: str) -> CheckRow:
             ),
             Picture(
                 (folder / "alignment.png").read_bytes(),
-                f"Montage of patches of {name}, the channels of a finding side by side.",
-                f"{name}: what the network is shown; of two or three channels also an overlay.",
+                f"Montage of {name}: the whole slice of each finding, then its patch in every channel.",
+                f"{name}: what the network is shown, beside the whole slice of its first channel with the patch's "
+                "outline; of two or three channels also an overlay.",
             ),
             Picture(
                 augmented_picture(cohort, augmented),
