@@ -18,6 +18,10 @@ class GradientAlarm:
         self._limits, self._layers, self._name = limits, layers, name
         self._vanished = np.zeros(len(layers), dtype=np.int64)
 
+    def rest(self) -> None:
+        """Takes note of a batch of which `nothing_alarming` is known: the same as `check` of it."""
+        self._vanished.fill(0)
+
     def check(self, values: np.ndarray, epoch: int, batch: int) -> None:
         """values: (n_layers, 3), as in gradients.STATISTICS. Raises TrainingError; a converged network is no alarm.
 
@@ -49,3 +53,15 @@ class GradientAlarm:
     def _first(self, wrong: np.ndarray) -> str:
         """The layer nearest to the output, where a bad gradient shows first on its way back."""
         return self._layers[int(np.flatnonzero(wrong)[-1])]
+
+
+def nothing_alarming(values: np.ndarray, limits: GradientLimits) -> np.ndarray:
+    """(K,) bool, of K trainings' statistics (K, n_layers, 3): whether no layer is even near an alarm."""
+    largest = values[..., 1].astype(np.float64)
+    top = largest.max(axis=1)
+    calm = np.asarray(np.isfinite(largest).all(axis=1))
+    if limits.exploding is not None:
+        calm = calm & (top <= limits.exploding)
+    if limits.vanishing is not None:
+        calm = calm & ~((largest <= limits.vanishing * top[:, None]) & (top > 0)[:, None]).any(axis=1)
+    return calm

@@ -98,17 +98,22 @@ class Bank:
     """A fixed bank of copies; an epoch draws (row, copy). `contents`: (m, copies, ...) for the m rows of the plan."""
 
     def __init__(self, contents: Tensor, plan: EpochPlan) -> None:
-        self._contents, self.plan = contents, plan
+        self.contents, self.plan = contents, plan
         self._place = torch.full_like(plan.labels, -1)
         self._place[plan.rows] = torch.arange(len(plan.rows))
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, counted from 1."""
+        device = self.contents.device
+        for places, copies, labels in self.draws(number):
+            yield self.contents[places.to(device), copies.to(device)], labels.to(device)
+
+    def draws(self, number: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Of each batch of an epoch, on the CPU, (B,) int64: the rows of `contents`, their copies, their labels."""
         generator = self.plan.generator(number)
-        device = self._contents.device
         for rows in self.plan.batches(generator):
-            copies = torch.randint(self._contents.shape[1], (len(rows),), generator=generator)
-            yield self._contents[self._place[rows].to(device), copies.to(device)], self.plan.labels[rows].to(device)
+            copies = torch.randint(self.contents.shape[1], (len(rows),), generator=generator)
+            yield self._place[rows], copies, self.plan.labels[rows]
 
 
 def build_bank(

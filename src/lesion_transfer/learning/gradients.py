@@ -48,8 +48,12 @@ class GradientRecorder:
         sums, largest, non_zeros = (_norms(gradients, order) for order in (1, math.inf, 0))
         sizes = self._sizes.to(sums)
         values = torch.stack([sums / sizes, largest, 1 - non_zeros / sizes], dim=1).float().cpu().numpy()
-        self._epochs.setdefault(epoch, []).append(values[None])
+        self.note(epoch, values)
         return values
+
+    def note(self, epoch: int, values: np.ndarray) -> None:
+        """Notes a batch's statistics, float32 (n_layers, 3), that were computed elsewhere."""
+        self._epochs.setdefault(epoch, []).append(values[None])
 
     def by_epoch(self) -> dict[int, np.ndarray]:
         """What was recorded so far: float32 (batches of the epoch, n_layers, 3) by epoch."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lesion_transfer.learning.population import Member
-from lesion_transfer.learning.training import TrainingResult
+from lesion_transfer.learning.course import TrainingResult
+from lesion_transfer.learning.member import Member
 
 
 @dataclass(frozen=True)

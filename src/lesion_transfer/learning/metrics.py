@@ -1,7 +1,6 @@
 """The eight scores of an epoch, from labels and probabilities (thesis 5.2.3)."""
 
 import numpy as np
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 METRICS = ("loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1score", "specificity", "auc")
 THRESHOLD = 0.5
@@ -15,18 +14,34 @@ def classification_metrics(labels: np.ndarray, probabilities: np.ndarray, loss: 
     """
     if len(labels) == 0:
         return dict.fromkeys(METRICS, float("nan"))
-    predicted = (probabilities >= THRESHOLD).astype(np.int64)
-    precision, recall, f1score, support = precision_recall_fscore_support(
-        labels, predicted, labels=[0, 1], zero_division=0
-    )
-    present = support > 0
+    # scikit-learn gives the same numbers in 3 ms a call, as long as a batch of a frozen phase takes
+    positive, predicted = labels == 1, probabilities >= THRESHOLD
+    n_positive, n_predicted = int(positive.sum()), int(predicted.sum())
+    n_negative = len(labels) - n_positive
+    hits = int((positive & predicted).sum())
+    rejected = n_negative - (n_predicted - hits)
+    recall, specificity = _ratio(hits, n_positive), _ratio(rejected, n_negative)
+    recalls = [rate for rate, n in ((recall, n_positive), (specificity, n_negative)) if n]
     return {
         "loss": float(loss),
-        "accuracy": float(np.mean(predicted == labels)),
-        "balanced_accuracy": float(np.mean(recall[present])),
-        "precision": float(precision[1]),
-        "recall": float(recall[1]),
-        "f1score": float(f1score[1]),
-        "specificity": float(recall[0]),
-        "auc": float(roc_auc_score(labels, probabilities)) if present.all() else float("nan"),
+        "accuracy": (hits + rejected) / len(labels),
+        "balanced_accuracy": sum(recalls) / len(recalls),
+        "precision": _ratio(hits, n_predicted),
+        "recall": recall,
+        "f1score": _ratio(2 * hits, n_positive + n_predicted),
+        "specificity": specificity,
+        "auc": _auc(probabilities[positive], probabilities[~positive]),
     }
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _auc(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """The share of pairs that are in order, ties counted half (Mann-Whitney), from whole numbers; nan without pairs."""
+    if not len(positives) or not len(negatives):
+        return float("nan")
+    ordered = np.sort(negatives)
+    below, not_above = (int(ordered.searchsorted(positives, side=side).sum()) for side in ("left", "right"))
+    return (below + not_above) / (2 * len(positives) * len(negatives))

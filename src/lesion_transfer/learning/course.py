@@ -1,0 +1,190 @@
+"""One training set up, and what happens at the end of each of its epochs; alone and side by side it is the same."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lesion_transfer.learning.alarm import GradientAlarm
+from lesion_transfer.learning.batches import BatchSource
+from lesion_transfer.learning.errors import NotFiniteError, TrainingError
+from lesion_transfer.learning.gradients import GradientFlow, GradientRecorder
+from lesion_transfer.learning.losses import LossFunction, loss_function
+from lesion_transfer.learning.network import LesionNetwork, place, set_dropout
+from lesion_transfer.learning.options import GradientLimits, TrainingOptions
+from lesion_transfer.learning.scoring import ScoredRows, outputs, score
+from lesion_transfer.learning.selection import BestEpoch
+from lesion_transfer.learning.state import MovingParts, TrainingState
+from lesion_transfer.learning.updates import Plateau, WeightUpdate
+from lesion_transfer.learning.views import DataViews
+
+Probe = Callable[[LesionNetwork], dict[str, float]]
+"""More scores of a network in training; must leave it as it is."""
+OnEpoch = Callable[[dict[str, float]], None]
+OnState = Callable[[TrainingState], None]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came out.
+
+    best_state: every tensor of the best model, contiguous, on the CPU. best_epoch: from 1. best_metrics: its row of
+    history. history: one row an epoch.
+    """
+
+    best_state: dict[str, Tensor]
+    best_epoch: int
+    best_metrics: dict[str, float]
+    history: list[dict[str, float]]
+    gradient_flow: GradientFlow
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a training's batches come from, and the rows that score it."""
+
+    batches: BatchSource
+    train_rows: ScoredRows
+    validation_rows: ScoredRows
+
+    @classmethod
+    def of(cls, views: DataViews) -> "Sources":
+        return cls(views.batches(), views.train_rows(), views.validation_rows())
+
+
+@dataclass
+class Course:
+    """A training between two epochs. trained: the network, or its decision maker where the extractor is frozen."""
+
+    name: str
+    trained: nn.Module
+    options: TrainingOptions
+    sources: Sources
+    parts: MovingParts
+    alarm: GradientAlarm
+    loss_of: LossFunction
+    probe: Probe | None
+    constant: dict[str, float]
+    on_epoch: OnEpoch | None = None
+    on_state: OnState | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The one that comes next, from 1."""
+        return len(self.parts.history) + 1
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are done, or the last ones brought nothing."""
+        done = self.epoch - 1
+        return done >= self.options.epochs or self.parts.best.stalled(done, self.options.early_stopping_patience)
+
+    @property
+    def scored(self) -> list[ScoredRows]:
+        """What is scored after each epoch."""
+        return [self.sources.train_rows, self.sources.validation_rows]
+
+    def start_row(self) -> dict[str, float]:
+        """The history row of the next epoch, as far as it is known before."""
+        return {"epoch": self.epoch, "lr": self.parts.update.lr}
+
+    def check_loss(self, value: float, batch: int) -> None:
+        """Raises TrainingError for a loss that is not finite; before the step."""
+        if not -float("inf") < value < float("inf"):
+            raise TrainingError(
+                f"The loss of {self.name} is {value} in epoch {self.epoch}, batch {batch}, at a learning rate of "
+                f"{self.parts.update.lr:g}: look for nan or huge values in the images, or lower the learning rate."
+            )
+
+    def close_epoch(self, row: dict[str, float]) -> None:
+        """Scores the network as it is now, keeps it where it is the best, and tells; completes and keeps `row`."""
+        parts = self.parts
+        try:
+            validation = score(self.trained, self.sources.validation_rows, self.loss_of)
+            train = score(self.trained, self.sources.train_rows, self.loss_of)
+            row |= _prefixed("train", train) | _prefixed("validation", validation)
+            row |= self.probe(parts.network) if self.probe is not None and not parts.frozen else self.constant
+        except NotFiniteError as error:
+            raise TrainingError(
+                f"The loss of {self.name} is nan after epoch {self.epoch}, at a learning rate of "
+                f"{parts.update.lr:g}: the weights have grown until the outputs are no longer finite; lower the "
+                "learning rate."
+            ) from error
+        parts.history.append(row)
+        if parts.best.offer(len(parts.history), validation):
+            parts.keep_best()
+        parts.plateau.step(validation[self.options.plateau_metric])
+        if self.on_epoch is not None:
+            self.on_epoch(row)
+        if self.on_state is not None:
+            self.on_state(parts.state())
+
+    def result(self) -> TrainingResult:
+        """What came out, when it is over."""
+        parts, best = self.parts, self.parts.best.epoch
+        return TrainingResult(parts.best_state, best, parts.history[best - 1], parts.history, parts.recorder.result())
+
+
+def prepare(network: LesionNetwork, options: TrainingOptions, frozen: bool, device: torch.device) -> None:
+    """Places the network, in place, with the dropout of `options` and only what is trained asking for gradients."""
+    place(network, device, torch.float64 if options.precision == "float64" else torch.float32)
+    set_dropout(network, options.dropout)
+    network.feature_extractor.requires_grad_(not frozen)
+    network.decision_maker.requires_grad_(True)
+
+
+def set_up(
+    network: LesionNetwork,
+    options: TrainingOptions,
+    sources: Sources,
+    limits: GradientLimits,
+    name: str,
+    *,
+    frozen: bool,
+    probe: Probe | None = None,
+    resume_from: TrainingState | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_state: OnState | None = None,
+) -> Course:
+    """The course of a network that `prepare` has prepared: at its start, or where `resume_from` left it."""
+    trained: nn.Module = network.decision_maker if frozen else network
+    update = WeightUpdate(trained.parameters(), options.lr, options.precision)
+    parts = MovingParts(
+        network,
+        frozen,
+        update,
+        plateau=Plateau(update, options.plateau_factor, options.plateau_patience, options.plateau_metric),
+        recorder=GradientRecorder(trained),
+        best=BestEpoch(options.optimized_metric),
+    )
+    # a frozen extractor gives the probe the same answer after every epoch, so it is asked once
+    constant = probe(network) if probe is not None and frozen else {}
+    if resume_from is not None:
+        parts.restore(resume_from)
+    return Course(
+        name,
+        trained,
+        options,
+        sources,
+        parts,
+        GradientAlarm(limits, parts.recorder.layers, name),
+        loss_function(options.loss),
+        probe,
+        constant,
+        on_epoch,
+        on_state,
+    )
+
+
+def encoder(network: LesionNetwork) -> Callable[[Tensor], Tensor]:
+    """The frozen extractor as a function of images (n, C, P, P) -> features (n, F), in eval mode, outside the graph."""
+
+    def encode(images: Tensor) -> Tensor:
+        return outputs(network.feature_extractor, images)
+
+    return encode
+
+
+def _prefixed(prefix: str, scores: dict[str, float]) -> dict[str, float]:
+    return {f"{prefix}_{name}": value for name, value in scores.items()}

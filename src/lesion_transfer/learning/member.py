@@ -1,0 +1,38 @@
+"""One training of a population, before it is trained and after."""
+
+from dataclasses import dataclass
+
+from lesion_transfer.learning.course import Probe, TrainingResult
+from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.options import TrainingOptions
+from lesion_transfer.learning.state import StatePlace
+
+
+@dataclass(frozen=True)
+class Member:
+    """One training of a population: its own start, rows, hyperparameters (lr, dropout, ...), and random streams.
+
+    network: the start, left as it is. data: members may share one `images` tensor; it then travels once. name, seed: of
+    its random streams. probe: as of `training.train`. place: where its states are kept, so that it goes on from the
+    last one when its process or worker was killed.
+    """
+
+    name: str
+    network: LesionNetwork
+    data: TrainingData
+    options: TrainingOptions
+    seed: int
+    probe: Probe | None = None
+    place: StatePlace | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A member's result and how long it took; the seconds are for people and must reach no output.
+
+    Members trained side by side share their time equally.
+    """
+
+    result: TrainingResult
+    seconds: float

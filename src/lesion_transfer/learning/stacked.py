@@ -1,0 +1,297 @@
+"""Side by side: members whose extractors are frozen train all their decision makers in one batched product.
+
+What a member draws, learns from and is scored on is what it would be alone; its numbers differ from those in the last
+bits only, for the products are summed in another order.
+"""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from lesion_transfer.learning.alarm import nothing_alarming
+from lesion_transfer.learning.batches import Bank
+from lesion_transfer.learning.course import Course, OnEpoch, OnState, Sources, TrainingResult, encoder, prepare, set_up
+from lesion_transfer.learning.losses import sample_losses
+from lesion_transfer.learning.member import Member
+from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.options import AugmentationOptions, GradientLimits
+from lesion_transfer.learning.scoring import score
+from lesion_transfer.learning.stacked_layers import StackedLayers, unstackable_layer
+from lesion_transfer.learning.stacked_update import StackedUpdate
+from lesion_transfer.learning.state import TrainingState
+from lesion_transfer.learning.streams import torch_generator
+from lesion_transfer.learning.views import DataViews
+
+log = logging.getLogger(__name__)
+LARGEST_STACK = 20
+"""Members that are trained side by side at most; part of what a result depends on, so no setting of a back end."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What one member keeps and tells."""
+
+    on_epoch: OnEpoch | None = None
+    on_estimate: Callable[[float, int], None] | None = None
+    resume_from: TrainingState | None = None
+    on_state: OnState | None = None
+
+
+def reason_to_train_alone(member: Member, frozen: bool, device: torch.device) -> str | None:
+    """Why this member cannot be trained side by side with others, None where it can."""
+    layers = member.network.decision_maker
+    if not frozen:
+        return "its extractor is not frozen"
+    if member.options.augmentation_mode == "live":
+        return "its augmentation is live: its features are never the same"
+    if layer := unstackable_layer(layers):
+        return f"its decision maker has a {layer} layer"
+    if device.type == "cuda" and member.options.dropout and any(isinstance(layer, nn.Dropout) for layer in layers):
+        return "a GPU draws dropout in another order for one than for many"
+    return None
+
+
+def stacks(members: Sequence[Member], frozen: bool, device: str | torch.device) -> list[list[int]]:
+    """Numbers of members that are trained together, in order; those that cannot be are alone, and the log says why."""
+    reasons = [reason_to_train_alone(member, frozen, torch.device(device)) for member in members]
+    if frozen and len(members) > 1:
+        for reason in dict.fromkeys(filter(None, reasons)):
+            log.info("%d of %d members are trained one by one: %s", reasons.count(reason), len(members), reason)
+    groups: dict[object, list[list[int]]] = {}
+    for number, (member, reason) in enumerate(zip(members, reasons, strict=True)):
+        own = groups.setdefault(_kind(member) if reason is None else number, [[]])
+        if len(own[-1]) == LARGEST_STACK:
+            own.append([])
+        own[-1].append(number)
+    return sorted(numbers for own in groups.values() for numbers in own)
+
+
+def train_stacked(
+    members: Sequence[Member],
+    hooks: Sequence[Hooks],
+    augmentation: AugmentationOptions,
+    *,
+    patch_pixels: int = 65,
+    device: str | torch.device = "cpu",
+    limits: GradientLimits,
+) -> list[TrainingResult]:
+    """Trains what one of `stacks` holds; each member's result as `training.train` gives it, but for rounding.
+
+    float64 agrees to 1e-10. Each ends, resumes and is told of on its own: members may be at different epochs.
+    Raises what `training.train` raises.
+    """
+    device = torch.device(device)
+    shared: dict[object, Sources] = {}
+    courses = []
+    for member, hook in zip(members, hooks, strict=True):
+        network = copy.deepcopy(member.network)
+        prepare(network, member.options, True, device)
+        key = _draws(member)
+        if key not in shared:
+            shared[key] = Sources.of(_views(member, network, augmentation, patch_pixels, device))
+        courses.append(
+            set_up(
+                network,
+                member.options,
+                shared[key],
+                limits,
+                member.name,
+                frozen=True,
+                probe=member.probe,
+                resume_from=hook.resume_from,
+                on_epoch=hook.on_epoch,
+                on_state=hook.on_state,
+            )
+        )
+    pairs = list(zip(courses, members, strict=True))
+    stack: _Stack | None = None
+    while running := [pair for pair in pairs if not pair[0].over]:
+        if stack is None or len(running) != len(stack.courses):
+            fresh = stack is None
+            stack = _Stack([course for course, _ in running], [member for _, member in running], limits, device)
+            if fresh:
+                _tell_estimate(stack, [hook for hook, course in zip(hooks, courses, strict=True) if not course.over])
+        rows = stack.epoch()
+        for (course, _), row in zip(running, rows, strict=True):
+            course.close_epoch(row)
+    return [course.result() for course in courses]
+
+
+class _Stack:
+    """Courses of equal decision makers, for as many epochs as all of them go on."""
+
+    def __init__(
+        self, courses: Sequence[Course], members: Sequence[Member], limits: GradientLimits, device: torch.device
+    ) -> None:
+        self.courses, self._members, self._limits, self._device = courses, members, limits, device
+        self.update = StackedUpdate([course.parts.update for course in courses])
+        network: LesionNetwork = courses[0].parts.network
+        dropout = [course.options.dropout for course in courses]
+        self.layers = StackedLayers(network.decision_maker, self.update.weights, dropout)
+        self._losses = sample_losses(courses[0].options.loss)
+        banks: dict[int, Bank] = {}
+        for course in courses:
+            bank = course.sources.batches
+            assert isinstance(bank, Bank)
+            banks[id(bank)] = bank
+        starts = np.cumsum([0, *(bank.contents[..., 0].numel() for bank in banks.values())])
+        self._start = dict(zip(banks, starts.tolist(), strict=False))
+        self._features = torch.cat([bank.contents.flatten(0, 1) for bank in banks.values()])
+
+    def epoch(self) -> list[dict[str, float]]:
+        """One epoch of every course; gives the beginning of each one's history row."""
+        rows = [course.start_row() for course in self.courses]
+        before = self.update.weights.clone()
+        generators = self._generators("dropout")
+        for number, batch in enumerate(self._batches(), start=1):
+            losses, gradients = self.forward_and_back(batch, generators)
+            for course, value in zip(self.courses, losses.tolist(), strict=True):
+                course.check_loss(value, number)
+            self._record(self.layers.statistics(gradients).cpu().numpy(), batch.active, number)
+            if number == 1:
+                shares = self.update.measured_step(gradients, batch.active)
+                for row, share in zip(rows, shares, strict=True):
+                    row["lost_update_share"] = share
+            else:
+                self.update.step(gradients, batch.active)
+        for row, share in zip(rows, self.update.moved_shares(before), strict=True):
+            row["moved_weight_share"] = share
+        return rows
+
+    def forward_and_back(self, batch: "_Batch", generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """Losses (K,) and gradients (K, P)."""
+        logits = self.layers(self._features[batch.rows], generators, batch.sizes)
+        each = self._losses(logits.flatten(0, 1), batch.labels.flatten()).view_as(batch.labels)
+        losses = (each * batch.weights).sum(1)
+        return losses.detach(), self.layers.gradients(losses.sum())
+
+    def seconds_an_epoch(self) -> float:
+        """From one scoring and the second of two batches, which is warm; nothing is moved."""
+        begun = time.perf_counter()
+        for course in self.courses:
+            for rows in course.scored:
+                score(course.trained, rows, course.loss_of)
+        scoring = time.perf_counter() - begun
+        batches = self._batches()
+        generators, seconds = self._generators("estimate"), 0.0
+        for batch in batches[:2]:
+            begun = time.perf_counter()
+            self.layers.statistics(self.forward_and_back(batch, generators)[1]).cpu()
+            seconds = time.perf_counter() - begun
+        return seconds * len(batches) + scoring
+
+    def _generators(self, purpose: str) -> list[torch.Generator]:
+        """Where each member's dropout of this epoch begins."""
+        generators = []
+        for course, member in zip(self.courses, self._members, strict=True):
+            names = (member.name, purpose, str(course.epoch)) if purpose == "dropout" else (member.name, purpose)
+            start = torch_generator(member.seed, *names).initial_seed()
+            generators.append(torch.Generator(self._device).manual_seed(start))
+        return generators
+
+    def _record(self, values: np.ndarray, active: Sequence[bool], number: int) -> None:
+        """Notes the statistics (K, n_layers, 3) of a batch and lets the members' alarms see them."""
+        calm = nothing_alarming(values, self._limits)
+        for course, own, seen, at_rest in zip(self.courses, values, active, calm, strict=True):
+            if seen:
+                course.parts.recorder.note(course.epoch, own)
+                if at_rest:
+                    course.alarm.rest()
+                else:
+                    course.alarm.check(own, course.epoch, number)
+
+    def _batches(self) -> "list[_Batch]":
+        """The next epoch of every course, batch by batch; a course with fewer batches is not active in the last."""
+        drawn: dict[tuple[int, int], tuple[list[Tensor], list[Tensor]]] = {}
+        keys = [(id(course.sources.batches), course.epoch) for course in self.courses]
+        for course, key in zip(self.courses, keys, strict=True):
+            if key not in drawn:
+                drawn[key] = self._drawn(course)
+        n_batches = max(len(rows) for rows, _ in drawn.values())
+        batches = []
+        for number in range(n_batches):
+            parts = [tuple(column[number : number + 1] for column in drawn[key]) for key in keys]
+            sizes = [len(rows[0]) if rows else 0 for rows, _ in parts]
+            rows, labels = (
+                pad_sequence([part[column][0] if part[column] else _NONE for part in parts], batch_first=True)
+                for column in (0, 1)
+            )
+            mask = torch.arange(rows.shape[1]) < torch.tensor(sizes)[:, None]
+            weights = mask / torch.tensor(sizes).clamp(min=1)[:, None].to(self.update.weights.dtype)
+            rows, labels, weights = (tensor.to(self._device) for tensor in (rows, labels, weights))
+            batches.append(_Batch(rows, labels, weights, sizes, [size > 0 for size in sizes]))
+        return batches
+
+    def _drawn(self, course: Course) -> tuple[list[Tensor], list[Tensor]]:
+        """Rows of the features and labels of each batch of the course's next epoch."""
+        bank = course.sources.batches
+        assert isinstance(bank, Bank)
+        n_copies, start = bank.contents.shape[1], self._start[id(bank)]
+        rows, labels = [], []
+        for places, copies, of_batch in bank.draws(course.epoch):
+            rows.append(start + places * n_copies + copies)
+            labels.append(of_batch)
+        return rows, labels
+
+
+_NONE = torch.empty(0, dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch of K members, padded to the largest, B. rows, labels: (K, B) int64. weights: (K, B), 1 / size or 0."""
+
+    rows: Tensor
+    labels: Tensor
+    weights: Tensor
+    sizes: list[int]
+    active: list[bool]
+
+
+def _tell_estimate(stack: _Stack, hooks: Sequence[Hooks]) -> None:
+    """The seconds of an epoch of one member: its share of what the stack takes."""
+    if not any(hook.on_estimate for hook in hooks):
+        return
+    seconds = stack.seconds_an_epoch() / len(stack.courses)
+    for course, hook in zip(stack.courses, hooks, strict=True):
+        if hook.on_estimate is not None:
+            hook.on_estimate(seconds, course.options.epochs - course.epoch + 1)
+
+
+def _kind(member: Member) -> object:
+    """Equal where decision makers are."""
+    layers = member.network.decision_maker
+    shapes = tuple((name, tuple(weight.shape)) for name, weight in layers.named_parameters())
+    return repr([type(layer) for layer in layers]), shapes, member.options.precision, member.options.loss
+
+
+def _draws(member: Member) -> object:
+    """Equal where members have the same features, batches and scored rows: the rates of one fold of a grid."""
+    data, options = member.data, member.options
+    rows = tuple(part.numpy().tobytes() for part in (data.train_rows, data.validation_rows))
+    drawn = (
+        options.augmentation_factor,
+        options.bank_copies,
+        options.batch_size,
+        options.balance,
+        options.validation,
+        options.precision,
+    )
+    return id(member.network), id(data.images), id(data.labels), rows, member.seed, member.name, drawn
+
+
+def _views(
+    member: Member, network: LesionNetwork, augmentation: AugmentationOptions, patch_pixels: int, device: torch.device
+) -> DataViews:
+    data = member.data
+    images = data.images.to(device=device, dtype=network.dtype)
+    return DataViews(
+        images, data, member.options, augmentation, member.seed, member.name, patch_pixels, encoder(network)
+    )
