@@ -1,7 +1,7 @@
 """What benchmarks/training.py trains: one case, its data, and our engine's calls for it."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -129,11 +129,14 @@ def one_by_one(case: Case, members: Sequence[Member], device: torch.device) -> N
         )
 
 
-def side_by_side(case: Case, members: Sequence[Member], device: torch.device) -> None:
-    """The same, all at once."""
+def side_by_side(
+    case: Case, members: Sequence[Member], device: torch.device, tell: Callable[[], None] | None = None
+) -> None:
+    """The same, all at once; `tell` is called after each epoch."""
+    last = Hooks() if tell is None else Hooks(on_epoch=lambda _: tell())
     train_stacked(
         members,
-        [Hooks() for _ in members],
+        [*(Hooks() for _ in members[1:]), last],
         case.augmentation,
         patch_pixels=case.patch_pixels,
         device=device,

@@ -99,6 +99,8 @@ class Settings(TrainingOptions):
     device: Literal["cpu", "cuda", "auto"]
     deterministic: bool = True
     """On a GPU: only kernels that repeat bit for bit."""
+    stack_members: bool = True
+    """Whether members of a frozen phase learn side by side (learning/stacked.py), equal but for rounding."""
     backend: BackendOptions
     cv: CrossValidationOptions
     target: str

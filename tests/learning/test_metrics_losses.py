@@ -5,8 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
 
-from lesion_transfer.learning.losses import loss_function
+from lesion_transfer.learning.losses import loss_function, sample_losses
 from lesion_transfer.learning.metrics import METRICS, classification_metrics
 
 LOGITS = torch.tensor([[2.0, -1.0], [0.5, 0.25]])
@@ -28,6 +31,33 @@ def test_metrics_equal_the_counts_of_a_confusion_matrix() -> None:
     assert scores["f1score"] == pytest.approx(2 / 3)
     # pairs ranked rightly: 0.9 beats 5, 0.6 beats 4, 0.2 beats 2, of 15
     assert scores["auc"] == pytest.approx(11 / 15)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 10)), min_size=1, max_size=40))
+def test_metrics_are_scikit_learns_ties_included(rows: list[tuple[int, int]]) -> None:
+    labels, probabilities = np.array([label for label, _ in rows]), np.array([tenths / 10 for _, tenths in rows])
+    predicted = (probabilities >= 0.5).astype(int)
+    scores = classification_metrics(labels, probabilities, 0.0)
+    expected = {
+        "accuracy": sk.accuracy_score(labels, predicted),
+        "balanced_accuracy": np.mean([np.mean(predicted[labels == label] == label) for label in set(labels.tolist())]),
+        "precision": sk.precision_score(labels, predicted, zero_division=0),
+        "recall": sk.recall_score(labels, predicted, zero_division=0),
+        "f1score": sk.f1_score(labels, predicted, zero_division=0),
+        "specificity": sk.recall_score(labels, predicted, pos_label=0, zero_division=0),
+    }
+    if len(set(labels.tolist())) == 2:
+        expected["auc"] = sk.roc_auc_score(labels, probabilities)
+    assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    assert all(type(value) is float for value in scores.values())
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "cross_entropy_on_softmax", "l1", "mse"])
+def test_a_loss_is_the_mean_of_its_samples_losses(name: str) -> None:
+    logits, labels = torch.randn(9, 2, dtype=torch.float64), torch.arange(9) % 2
+    each = sample_losses(name)(logits, labels)
+    assert each.shape == (9,)
+    assert each.mean().item() == pytest.approx(loss_function(name)(logits, labels).item(), rel=1e-12)
 
 
 def test_nothing_predicted_positive_is_zero_and_no_warning() -> None:

@@ -63,9 +63,7 @@ def members(**changed: object) -> list[Member]:
 
 
 def trained(population: list[Member], stacked: bool, **more: object) -> list[Trained]:
-    return train_population(
-        population, AugmentationOptions(), frozen=True, patch_pixels=PATCH, stacked=stacked, **more
-    )
+    return train_population(population, AugmentationOptions(), frozen=True, patch_pixels=PATCH, stacked=stacked, **more)
 
 
 def assert_close(side_by_side: list[Trained], alone: list[Trained], rtol: float, atol: float) -> None:
@@ -118,7 +116,7 @@ def test_a_grid_shares_the_features_of_a_fold_and_repeats_to_the_byte() -> None:
     assert_close(first, trained(points, False), rtol=1e-6, atol=1e-9)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a signal."""
 
 
@@ -133,9 +131,9 @@ def test_a_killed_stack_goes_on_to_the_same_bytes(tmp_path: Path, precision: str
 
     def killed_within_an_epoch(number: int, row: dict[str, float]) -> None:
         if number == 1 and row["epoch"] == 2:
-            raise Killed
+            raise KilledError
 
-    with contextlib.suppress(Killed):
+    with contextlib.suppress(KilledError):
         trained(kept, True, on_epoch=killed_within_an_epoch)
     epochs = [load_state(tmp_path / str(number), f"fingerprint {number}") for number in range(5)]
     assert [state.epoch for state in epochs if state] == [2, 1, 1, 1, 1], "members are at different epochs"
@@ -186,11 +184,11 @@ def test_what_cannot_be_stacked_is_trained_alone_and_says_why() -> None:
 
 
 def test_an_alarm_names_the_member_and_its_epoch() -> None:
-    with pytest.raises(TrainingError, match="a, epoch 1, batch 1: the gradient of .* explodes"):
+    with pytest.raises(TrainingError, match=r"a, epoch 1, batch 1: the gradient of .* explodes"):
         trained(members(), True, limits=GradientLimits(exploding=1e-9))
     hopeless = [
         replace(member, options=member.options.model_copy(update={"lr": 1e200})) if member.name == "b" else member
         for member in members()
     ]
-    with pytest.raises(TrainingError, match="of b is|: b, epoch|b, epoch"):
+    with pytest.raises(TrainingError, match=r"of b is nan|b, epoch"):
         trained(hopeless, True)

@@ -322,3 +322,25 @@ def test_weights_that_an_epoch_has_blown_up_are_refused_in_words() -> None:
     """One batch an epoch: its loss is finite, what comes out afterwards is not."""
     with pytest.raises(TrainingError, match="The loss of phase is nan after epoch 1, at a learning rate of 1e\\+30"):
         run(lr=1e30, batch_size=1000, precision="float32")
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "compensated"])
+def test_bfloat16_arithmetic_learns_nearly_the_same_repeats_itself_and_keeps_float32_weights(
+    frozen: bool, precision: str
+) -> None:
+    exact, result, again = (
+        run(frozen=frozen, precision=precision, autocast=autocast, epochs=3)
+        for autocast in ("off", "bfloat16", "bfloat16")
+    )
+    assert same(result, again)
+    assert repr(result.history) == repr(again.history)
+    assert {tensor.dtype for tensor in result.best_state.values()} == {torch.float32, torch.int64}
+    losses, exact_losses = ([row["train_loss"] for row in one.history] for one in (result, exact))
+    assert losses != exact_losses
+    assert losses == pytest.approx(exact_losses, rel=0.05)
+
+
+def test_bfloat16_contradicts_float64() -> None:
+    with pytest.raises(ValueError, match="contradict"):
+        TrainingOptions(**OPTIONS.model_dump() | {"autocast": "bfloat16", "precision": "float64"})

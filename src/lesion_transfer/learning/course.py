@@ -85,6 +85,12 @@ class Course:
         """What is scored after each epoch."""
         return [self.sources.train_rows, self.sources.validation_rows]
 
+    def forward(self, module: nn.Module, inputs: Tensor) -> Tensor:
+        """Logits to learn from, in the type of the inputs, computed as `autocast` says."""
+        lower = self.options.autocast == "bfloat16"
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=lower):
+            return module(inputs).to(inputs.dtype)
+
     def start_row(self) -> dict[str, float]:
         """The history row of the next epoch, as far as it is known before."""
         return {"epoch": self.epoch, "lr": self.parts.update.lr}

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lesion_transfer.options import Options
 
@@ -64,6 +64,11 @@ class AugmentationOptions(Options):
     stretch_max: Annotated[float, Field(ge=1)] = 1.0
 
 
+def _off_of_yaml(value: object) -> object:
+    """`off` without quotes is false to some readers of YAML."""
+    return "off" if value is False else value
+
+
 class TrainingOptions(Options):
     """The hyperparameters of one phase; at the top level of params.yaml they are those of ds1_full."""
 
@@ -92,6 +97,14 @@ class TrainingOptions(Options):
     """plain: one score a lesion; augmented_balanced: the thesis's way."""
     precision: Literal["float32", "compensated", "float64"]
     """Of the weights' updates: compensated keeps float64 masters of float32 weights."""
+    autocast: Annotated[Literal["off", "bfloat16"], BeforeValidator(_off_of_yaml)] = "off"
+    """Of the layers' arithmetic while training: bfloat16 where PyTorch holds that safe; scores are as without."""
+
+    @model_validator(mode="after")
+    def _autocast_has_an_effect(self) -> Self:
+        if self.autocast != "off" and self.precision == "float64":
+            raise ValueError("autocast is bfloat16 and precision is float64, which contradict each other")
+        return self
 
 
 class CrossValidationOptions(Options):

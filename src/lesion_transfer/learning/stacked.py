@@ -7,8 +7,9 @@ bits only, for the products are summed in another order.
 import copy
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -51,8 +52,10 @@ def reason_to_train_alone(member: Member, frozen: bool, device: torch.device) ->
         return "its extractor is not frozen"
     if member.options.augmentation_mode == "live":
         return "its augmentation is live: its features are never the same"
-    if layer := unstackable_layer(layers):
-        return f"its decision maker has a {layer} layer"
+    if member.options.autocast != "off":
+        return "bfloat16 rounds too coarsely for one and many to agree"
+    if kind := unstackable_layer(layers):
+        return f"its decision maker has a {kind} layer"
     if device.type == "cuda" and member.options.dropout and any(isinstance(layer, nn.Dropout) for layer in layers):
         return "a GPU draws dropout in another order for one than for many"
     return None
@@ -62,8 +65,8 @@ def stacks(members: Sequence[Member], frozen: bool, device: str | torch.device) 
     """Numbers of members that are trained together, in order; those that cannot be are alone, and the log says why."""
     reasons = [reason_to_train_alone(member, frozen, torch.device(device)) for member in members]
     if frozen and len(members) > 1:
-        for reason in dict.fromkeys(filter(None, reasons)):
-            log.info("%d of %d members are trained one by one: %s", reasons.count(reason), len(members), reason)
+        for why in dict.fromkeys(filter(None, reasons)):
+            log.info("%d of %d members are trained one by one: %s", reasons.count(why), len(members), why)
     groups: dict[object, list[list[int]]] = {}
     for number, (member, reason) in enumerate(zip(members, reasons, strict=True)):
         own = groups.setdefault(_kind(member) if reason is None else number, [[]])
@@ -110,16 +113,17 @@ def train_stacked(
                 on_state=hook.on_state,
             )
         )
-    pairs = list(zip(courses, members, strict=True))
     stack: _Stack | None = None
-    while running := [pair for pair in pairs if not pair[0].over]:
-        if stack is None or len(running) != len(stack.courses):
+    while going := [course for course in courses if not course.over]:
+        epoch = min(course.epoch for course in going)
+        # last bits depend on the whole stack: one that was further when it was killed takes its place, not learning
+        present = [number for number, course in enumerate(courses) if not course.over or course.epoch > epoch]
+        if stack is None or stack.numbers != present:
             fresh = stack is None
-            stack = _Stack([course for course, _ in running], [member for _, member in running], limits, device)
+            stack = _Stack(present, [courses[n] for n in present], [members[n] for n in present], limits, device)
             if fresh:
-                _tell_estimate(stack, [hook for hook, course in zip(hooks, courses, strict=True) if not course.over])
-        rows = stack.epoch()
-        for (course, _), row in zip(running, rows, strict=True):
+                _tell_estimate(stack, [hooks[n] for n in present])
+        for course, row in stack.epoch(epoch):
             course.close_epoch(row)
     return [course.result() for course in courses]
 
@@ -128,9 +132,20 @@ class _Stack:
     """Courses of equal decision makers, for as many epochs as all of them go on."""
 
     def __init__(
-        self, courses: Sequence[Course], members: Sequence[Member], limits: GradientLimits, device: torch.device
+        self,
+        numbers: list[int],
+        courses: Sequence[Course],
+        members: Sequence[Member],
+        limits: GradientLimits,
+        device: torch.device,
     ) -> None:
-        self.courses, self._members, self._limits, self._device = courses, members, limits, device
+        self.numbers, self.courses, self._members, self._limits, self._device = (
+            numbers,
+            courses,
+            members,
+            limits,
+            device,
+        )
         self.update = StackedUpdate([course.parts.update for course in courses])
         network: LesionNetwork = courses[0].parts.network
         dropout = [course.options.dropout for course in courses]
@@ -145,25 +160,25 @@ class _Stack:
         self._start = dict(zip(banks, starts.tolist(), strict=False))
         self._features = torch.cat([bank.contents.flatten(0, 1) for bank in banks.values()])
 
-    def epoch(self) -> list[dict[str, float]]:
-        """One epoch of every course; gives the beginning of each one's history row."""
+    def epoch(self, epoch: int) -> list[tuple[Course, dict[str, float]]]:
+        """One epoch of every course whose next it is, with the beginning of its history row."""
+        learns = [course.epoch == epoch for course in self.courses]
         rows = [course.start_row() for course in self.courses]
         before = self.update.weights.clone()
-        generators = self._generators("dropout")
-        for number, batch in enumerate(self._batches(), start=1):
+        generators = self._generators("dropout", str(epoch))
+        for number, batch in enumerate(self._batches(epoch), start=1):
+            active = [own and size > 0 for own, size in zip(learns, batch.sizes, strict=True)]
             losses, gradients = self.forward_and_back(batch, generators)
-            for course, value in zip(self.courses, losses.tolist(), strict=True):
-                course.check_loss(value, number)
-            self._record(self.layers.statistics(gradients).cpu().numpy(), batch.active, number)
+            self._check(losses.tolist(), self.layers.statistics(gradients).cpu().numpy(), active, number)
             if number == 1:
-                shares = self.update.measured_step(gradients, batch.active)
+                shares = self.update.measured_step(gradients, active)
                 for row, share in zip(rows, shares, strict=True):
                     row["lost_update_share"] = share
             else:
-                self.update.step(gradients, batch.active)
+                self.update.step(gradients, active)
         for row, share in zip(rows, self.update.moved_shares(before), strict=True):
             row["moved_weight_share"] = share
-        return rows
+        return [(course, row) for course, row, own in zip(self.courses, rows, learns, strict=True) if own]
 
     def forward_and_back(self, batch: "_Batch", generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
         """Losses (K,) and gradients (K, P)."""
@@ -179,7 +194,7 @@ class _Stack:
             for rows in course.scored:
                 score(course.trained, rows, course.loss_of)
         scoring = time.perf_counter() - begun
-        batches = self._batches()
+        batches = list(self._batches(1))
         generators, seconds = self._generators("estimate"), 0.0
         for batch in batches[:2]:
             begun = time.perf_counter()
@@ -187,58 +202,41 @@ class _Stack:
             seconds = time.perf_counter() - begun
         return seconds * len(batches) + scoring
 
-    def _generators(self, purpose: str) -> list[torch.Generator]:
-        """Where each member's dropout of this epoch begins."""
-        generators = []
-        for course, member in zip(self.courses, self._members, strict=True):
-            names = (member.name, purpose, str(course.epoch)) if purpose == "dropout" else (member.name, purpose)
-            start = torch_generator(member.seed, *names).initial_seed()
-            generators.append(torch.Generator(self._device).manual_seed(start))
-        return generators
+    def _generators(self, *names: str) -> list[torch.Generator]:
+        """Each member's own stream of these names."""
+        starts = [torch_generator(member.seed, member.name, *names).initial_seed() for member in self._members]
+        return [torch.Generator(self._device).manual_seed(start) for start in starts]
 
-    def _record(self, values: np.ndarray, active: Sequence[bool], number: int) -> None:
-        """Notes the statistics (K, n_layers, 3) of a batch and lets the members' alarms see them."""
+    def _check(self, losses: list[float], values: np.ndarray, active: Sequence[bool], number: int) -> None:
+        """Looks at losses and notes the statistics (K, n_layers, 3) of a batch; alarms before the step."""
         calm = nothing_alarming(values, self._limits)
-        for course, own, seen, at_rest in zip(self.courses, values, active, calm, strict=True):
-            if seen:
-                course.parts.recorder.note(course.epoch, own)
-                if at_rest:
-                    course.alarm.rest()
-                else:
-                    course.alarm.check(own, course.epoch, number)
+        for course, loss, own, seen, at_rest in zip(self.courses, losses, values, active, calm, strict=True):
+            if not seen:
+                continue
+            course.check_loss(loss, number)
+            course.parts.recorder.note(course.epoch, own)
+            if at_rest:
+                course.alarm.rest()
+            else:
+                course.alarm.check(own, course.epoch, number)
 
-    def _batches(self) -> "list[_Batch]":
-        """The next epoch of every course, batch by batch; a course with fewer batches is not active in the last."""
-        drawn: dict[tuple[int, int], tuple[list[Tensor], list[Tensor]]] = {}
-        keys = [(id(course.sources.batches), course.epoch) for course in self.courses]
-        for course, key in zip(self.courses, keys, strict=True):
-            if key not in drawn:
-                drawn[key] = self._drawn(course)
-        n_batches = max(len(rows) for rows, _ in drawn.values())
-        batches = []
-        for number in range(n_batches):
-            parts = [tuple(column[number : number + 1] for column in drawn[key]) for key in keys]
-            sizes = [len(rows[0]) if rows else 0 for rows, _ in parts]
-            rows, labels = (
-                pad_sequence([part[column][0] if part[column] else _NONE for part in parts], batch_first=True)
-                for column in (0, 1)
-            )
-            mask = torch.arange(rows.shape[1]) < torch.tensor(sizes)[:, None]
-            weights = mask / torch.tensor(sizes).clamp(min=1)[:, None].to(self.update.weights.dtype)
-            rows, labels, weights = (tensor.to(self._device) for tensor in (rows, labels, weights))
-            batches.append(_Batch(rows, labels, weights, sizes, [size > 0 for size in sizes]))
-        return batches
+    def _batches(self, epoch: int) -> "Iterator[_Batch]":
+        """An epoch of every course, batch by batch, padded; a course with fewer batches has none in the last."""
+        drawn = {id(course.sources.batches): self._drawn(course, epoch) for course in self.courses}
+        own = [drawn[id(course.sources.batches)] for course in self.courses]
+        for draws in zip_longest(*own, fillvalue=(_NONE, _NONE)):
+            sizes = [len(rows) for rows, _ in draws]
+            rows, labels = (pad_sequence(list(column), batch_first=True) for column in zip(*draws, strict=True))
+            n = torch.tensor(sizes)[:, None]
+            weights = (torch.arange(rows.shape[1]) < n) / n.clamp(min=1).to(self.update.weights.dtype)
+            yield _Batch(rows.to(self._device), labels.to(self._device), weights.to(self._device), sizes)
 
-    def _drawn(self, course: Course) -> tuple[list[Tensor], list[Tensor]]:
-        """Rows of the features and labels of each batch of the course's next epoch."""
+    def _drawn(self, course: Course, epoch: int) -> list[tuple[Tensor, Tensor]]:
+        """Rows of the features and labels of each batch."""
         bank = course.sources.batches
         assert isinstance(bank, Bank)
         n_copies, start = bank.contents.shape[1], self._start[id(bank)]
-        rows, labels = [], []
-        for places, copies, of_batch in bank.draws(course.epoch):
-            rows.append(start + places * n_copies + copies)
-            labels.append(of_batch)
-        return rows, labels
+        return [(start + places * n_copies + copies, labels) for places, copies, labels in bank.draws(epoch)]
 
 
 _NONE = torch.empty(0, dtype=torch.int64)
@@ -252,7 +250,6 @@ class _Batch:
     labels: Tensor
     weights: Tensor
     sizes: list[int]
-    active: list[bool]
 
 
 def _tell_estimate(stack: _Stack, hooks: Sequence[Hooks]) -> None:

@@ -72,7 +72,7 @@ def train(
     if on_estimate is not None and not course.over:
         _training_mode(network, frozen)
         with global_stream(device, seed, name, "estimate"):
-            seconds = seconds_an_epoch(trained, sources.batches, course.scored, course.loss_of, update, device)
+            seconds = seconds_an_epoch(course, device)
         on_estimate(seconds, options.epochs - course.epoch + 1)
 
     while not course.over:
@@ -81,7 +81,7 @@ def train(
         _training_mode(network, frozen)
         with global_stream(device, seed, name, "dropout", str(epoch)):
             for number, (inputs, labels) in enumerate(sources.batches.epoch(epoch), start=1):
-                loss = course.loss_of(trained(inputs), labels)
+                loss = course.loss_of(course.forward(trained, inputs), labels)
                 course.check_loss(loss.item(), number)
                 update.zero_grad()
                 loss.backward()

@@ -75,6 +75,7 @@ def find_rates(
             device=device,
             backend=backend,
             limits=settings.gradient_flow,
+            stacked=settings.stack_members,
             on_epoch=watch.epoch,
             on_estimate=watch.estimate,
             on_result=after_member,

@@ -43,6 +43,7 @@ def phase_params(settings: Settings, phase: Phase, options: TrainingOptions) -> 
         "threads": settings.threads,
         "device": settings.device,
         "deterministic": settings.deterministic,
+        "stack_members": settings.stack_members,
         "target": settings.target,
         "network": settings.network.model_dump(mode="json"),
         "augmentation": settings.augmentation.model_dump(mode="json"),

@@ -20,11 +20,15 @@ class PhaseWatch:
         self._name, self._members, self._move = name, members, move
         self._done = [0] * len(members)
         self._to_go = 0
+        self._together = 0
+        self._told = 0
         self._begun: float | None = None
         self._warned = False
 
     def estimate(self, number: int, seconds_an_epoch: float, epochs: int) -> None:
-        """Before the first epoch of the first member that is trained here, from one step that was timed."""
+        """Before a member's first epoch, from one step that was timed; of members side by side before any epoch."""
+        if self._told == 0:
+            self._together += 1
         if self._begun is None:
             self._begun = time.monotonic()
             self._to_go = epochs + sum(later.epochs for later in self._members[number + 1 :])
@@ -34,9 +38,10 @@ class PhaseWatch:
         """After an epoch, with its row of history."""
         self._done[number] = int(row["epoch"])
         self._move(sum(self._done), note=f"validation AUC {row['validation_auc']:.3f}")
-        if self._begun is not None and self._to_go > 1:
-            self._say_time(time.monotonic() - self._begun, self._to_go - 1, "timed on the first epoch")
-            self._to_go = 0
+        self._told += 1
+        if self._begun is not None and self._told == self._together < self._to_go:
+            seconds = (time.monotonic() - self._begun) / self._together
+            self._say_time(seconds, self._to_go - self._together, "timed on the first epoch")
         if not self._warned and row["lost_update_share"] > MOSTLY:
             self._warned = True
             log.warning("%s, epoch %d: %s", self._name, row["epoch"], _lost(row, self._members[number]))
