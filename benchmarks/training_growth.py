@@ -51,7 +51,7 @@ def growth(case: Case, device: torch.device, plot: Path | None, say: Callable[[s
 
 
 def _members(case: Case, device: torch.device) -> list[Curve]:
-    counts = (1, 2, 5, 10, 20)
+    counts = (1, 5, 20)
     alone, together = [], []
     for k in counts:
         members = grid_members(case)[:: 20 // k]

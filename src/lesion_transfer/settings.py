@@ -100,7 +100,7 @@ class Settings(TrainingOptions):
     deterministic: bool = True
     """On a GPU: only kernels that repeat bit for bit."""
     stack_members: bool = True
-    """Whether members of a frozen phase learn side by side (learning/stacked.py), equal but for rounding."""
+    """Whether the grid of a frozen phase learns side by side (learning/stacked.py), equal but for rounding."""
     backend: BackendOptions
     cv: CrossValidationOptions
     target: str

@@ -54,16 +54,17 @@ def members(**changed: object) -> list[Member]:
     """Five that differ in start, rows (so in batches), rate, dropout, epochs, patience, seed; two share their draws."""
     data, options = images(), OPTIONS.model_copy(update=changed)
     return [
-        Member("a", start(0), data, options, seed=0),
-        Member("a", start(0), data, options.model_copy(update={"lr": 1e-3, "dropout": 0.5}), seed=0),
-        Member("b", start(1), replace(data, train_rows=torch.arange(9, 28)), options, seed=1),
-        Member("c", start(2), data, options.model_copy(update={"epochs": 3, "dropout": 0.0}), seed=2),
-        Member("d", start(3), data, options.model_copy(update={"early_stopping_patience": 1}), seed=3),
+        Member("a", start(0), data, options, seed=0, stack="all"),
+        Member("a", start(0), data, options.model_copy(update={"lr": 1e-3, "dropout": 0.5}), seed=0, stack="all"),
+        Member("b", start(1), replace(data, train_rows=torch.arange(9, 28)), options, seed=1, stack="all"),
+        Member("c", start(2), data, options.model_copy(update={"epochs": 3, "dropout": 0.0}), seed=2, stack="all"),
+        Member("d", start(3), data, options.model_copy(update={"early_stopping_patience": 1}), seed=3, stack="all"),
     ]
 
 
 def trained(population: list[Member], stacked: bool, **more: object) -> list[Trained]:
-    return train_population(population, AugmentationOptions(), frozen=True, patch_pixels=PATCH, stacked=stacked, **more)
+    asked = population if stacked else [replace(member, stack=None) for member in population]
+    return train_population(asked, AugmentationOptions(), frozen=True, patch_pixels=PATCH, **more)
 
 
 def assert_close(side_by_side: list[Trained], alone: list[Trained], rtol: float, atol: float) -> None:
@@ -107,7 +108,7 @@ def test_float32_agrees_to_one_in_ten_thousand(precision: str) -> None:
 
 
 def test_a_grid_shares_the_features_of_a_fold_and_repeats_to_the_byte() -> None:
-    member = Member("phase", start(0), images(), OPTIONS, seed=1)
+    member = Member("phase", start(0), images(), OPTIONS, seed=1, stack="all")
     points = [point.member for point in grid(member, torch.arange(28) % 3, [1e-2, 1e-3])]
     first, second = trained(points, True), trained(points, True)
     for one, other in zip(first, second, strict=True):
@@ -174,6 +175,7 @@ def test_what_cannot_be_stacked_is_trained_alone_and_says_why() -> None:
     live = replace(member, options=OPTIONS.model_copy(update={"augmentation_mode": "live"}))
     other = replace(member, options=OPTIONS.model_copy(update={"precision": "float32"}))
     assert stacks([member, live, other, member], True, CPU) == [[0, 3], [1], [2]]
+    assert stacks([member, replace(member, stack="other"), replace(member, stack=None)], True, CPU) == [[0], [1], [2]]
     assert "live" in (reason_to_train_alone(live, True, CPU) or "")
     assert "not frozen" in (reason_to_train_alone(member, False, CPU) or "")
     assert "dropout" in (reason_to_train_alone(member, True, torch.device("cuda")) or "")

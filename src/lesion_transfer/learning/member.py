@@ -15,7 +15,8 @@ class Member:
 
     network: the start, left as it is. data: members may share one `images` tensor; it then travels once. name, seed: of
     its random streams. probe: as of `training.train`. place: where its states are kept, so that it goes on from the
-    last one when its process or worker was killed.
+    last one when its process or worker was killed. stack: members that name the same are trained side by side where
+    that can be done (stacked.py), to what they would be alone but for rounding; None: alone.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Member:
     seed: int
     probe: Probe | None = None
     place: StatePlace | None = None
+    stack: str | None = None
 
 
 @dataclass(frozen=True)

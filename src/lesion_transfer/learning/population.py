@@ -73,21 +73,19 @@ def train_population(
     device: str | torch.device = "cpu",
     backend: Backend | None = None,
     limits: GradientLimits = DEFAULT_LIMITS,
-    stacked: bool = False,
     on_epoch: OnEpoch | None = None,
     on_estimate: OnEstimate | None = None,
     on_result: Callable[[int, Trained], None] | None = None,
 ) -> list[Trained]:
     """Trains each member as `training.train` would alone, to the same bytes, and returns them in their order.
 
-    stacked: members whose extractors are frozen are trained side by side (stacked.py): to what they would be alone but
-    for rounding, and to the same bytes on every back end. A stack of one, and one task left of all, is trained in this
-    process, whatever the back end. on_epoch: called after each epoch where members are trained in this process, else
-    when a member has come back from its worker, once a row. on_estimate: called before a member's first epoch where
-    members are trained in this process.
+    Members of one `stack` agree with that but for rounding; their bytes, too, are the same on every back end. A
+    population of one member or one stack is trained in this process, whatever the back end. on_epoch: called after each
+    epoch where members are trained in this process, else when a member has come back from its worker, once a row.
+    on_estimate: called before a member's first epoch where members are trained in this process.
     Raises what `training.train` raises, and BackendError.
     """
-    groups = stacks(members, frozen, device) if stacked else [[number] for number in range(len(members))]
+    groups = stacks(members, frozen, device)
     backend = InProcess() if backend is None or len(groups) == 1 else backend
     images, bare = _without_images(members)
     tasks = [[bare[number] for number in group] for group in groups]

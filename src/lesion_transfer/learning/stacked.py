@@ -62,14 +62,19 @@ def reason_to_train_alone(member: Member, frozen: bool, device: torch.device) ->
 
 
 def stacks(members: Sequence[Member], frozen: bool, device: str | torch.device) -> list[list[int]]:
-    """Numbers of members that are trained together, in order; those that cannot be are alone, and the log says why."""
-    reasons = [reason_to_train_alone(member, frozen, torch.device(device)) for member in members]
-    if frozen and len(members) > 1:
+    """Numbers of members that are trained together, in order; those that cannot be are alone, and the log says why.
+
+    Which they are depends on those of one `stack` only, not on other members or on where they are trained.
+    """
+    reasons = [
+        reason_to_train_alone(member, frozen, torch.device(device)) if member.stack else None for member in members
+    ]
+    if frozen:
         for why in dict.fromkeys(filter(None, reasons)):
             log.info("%d of %d members are trained one by one: %s", reasons.count(why), len(members), why)
     groups: dict[object, list[list[int]]] = {}
     for number, (member, reason) in enumerate(zip(members, reasons, strict=True)):
-        own = groups.setdefault(_kind(member) if reason is None else number, [[]])
+        own = groups.setdefault(_kind(member) if reason is None and member.stack else number, [[]])
         if len(own[-1]) == LARGEST_STACK:
             own.append([])
         own[-1].append(number)
@@ -266,7 +271,7 @@ def _kind(member: Member) -> object:
     """Equal where decision makers are."""
     layers = member.network.decision_maker
     shapes = tuple((name, tuple(weight.shape)) for name, weight in layers.named_parameters())
-    return repr([type(layer) for layer in layers]), shapes, member.options.precision, member.options.loss
+    return member.stack, repr([type(layer) for layer in layers]), shapes, member.options.precision, member.options.loss
 
 
 def _draws(member: Member) -> object:

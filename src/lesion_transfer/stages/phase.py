@@ -89,7 +89,6 @@ def _train(
             device=device,
             backend=backend,
             limits=settings.gradient_flow,
-            stacked=settings.stack_members,
             on_epoch=after_epoch,
             on_estimate=watch.estimate,
             on_result=lambda number, _: watch.finished(number),

@@ -66,7 +66,11 @@ def find_rates(
 
         train_population(
             [
-                replace(point.member, place=interrupted.place(f"{start.key}_lr{point.lr:g}_fold{point.fold}"))
+                replace(
+                    point.member,
+                    place=interrupted.place(f"{start.key}_lr{point.lr:g}_fold{point.fold}"),
+                    stack=start.key if settings.stack_members else None,
+                )
                 for start, point in points
             ],
             settings.augmentation,
@@ -75,7 +79,6 @@ def find_rates(
             device=device,
             backend=backend,
             limits=settings.gradient_flow,
-            stacked=settings.stack_members,
             on_epoch=watch.epoch,
             on_estimate=watch.estimate,
             on_result=after_member,
