@@ -7,6 +7,7 @@ import torch
 
 from lesion_transfer.backends.backend import Backend, InProcess
 from lesion_transfer.backends.ray_backend import RayBackend
+from lesion_transfer.learning.allocator import keep_freed_memory
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import StageError
 
@@ -27,7 +28,8 @@ def prepare_compute(settings: Settings) -> torch.device:
 
 
 def prepare_process(threads: int, deterministic: bool = True) -> None:
-    """What has to be equal in every process that computes, for its results to be: threads, deterministic algorithms."""
+    """What has to be equal in every process that computes, for its results to be; and memory that is kept for reuse."""
+    keep_freed_memory()
     torch.set_num_threads(threads)
     # The same switch as use_deterministic_algorithms, without its import of the compiler (1.5 s a stage).
     torch.set_deterministic_debug_mode("error" if deterministic else "default")

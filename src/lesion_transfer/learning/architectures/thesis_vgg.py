@@ -5,6 +5,7 @@ from collections import OrderedDict
 from torch import nn
 
 from lesion_transfer.learning.architectures.layers import N_CLASSES, Architecture, Layers, convolution, dense
+from lesion_transfer.learning.architectures.map_dropout import MapDropout
 from lesion_transfer.learning.errors import NetworkError
 from lesion_transfer.learning.options import NetworkOptions
 
@@ -54,7 +55,7 @@ def _blocks(options: NetworkOptions, in_channels: int, dropout: float) -> Layers
             # in place: BatchNorm's backward needs its input only, and these maps are most of a training's memory
             layers[f"elu{name}"] = nn.ELU(inplace=True)
             channels = filters
-        layers[f"dropout{block}"] = nn.Dropout(dropout)
+        layers[f"dropout{block}"] = MapDropout(dropout)
         layers[f"pool{block}"] = nn.MaxPool2d(2)
     layers["flatten"] = nn.Flatten()
     return layers
