@@ -31,9 +31,9 @@ class Case:
     batch_size: int = 128
     n_train: int = 100
     n_validation: int = 33
-    factor: int = 10
+    factor: int = 4
     epochs: int = 1000
-    grid_epochs: int = 50
+    grid_epochs: int = 100
     roulette_n: int = 200
 
     @classmethod
