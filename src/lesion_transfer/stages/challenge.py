@@ -21,8 +21,9 @@ from lesion_transfer.stages.layout import Layout, entry, require
 from lesion_transfer.stages.phase_mirror import mirror_epoch
 from lesion_transfer.stages.progress import progress_bar
 from lesion_transfer.stages.reproduction import NAME as REPRODUCTION
+from lesion_transfer.stages.reproduction import made_of
 from lesion_transfer.stages.training_data import LoadedCohort, with_rows
-from lesion_transfer.tracking import tracked_run
+from lesion_transfer.tracking import MODEL_TAG, tracked_run
 
 NAME = "challenge"
 
@@ -54,7 +55,7 @@ def challenge(layout: Layout, test_cohort: str) -> None:
                 mirror_epoch(run, row, 0)
                 move(epoch, note=f"training AUC {row['train_auc']:.3f}")
                 if epoch in asked.keep_epochs:
-                    _keep(layout, network, loaded, epoch)
+                    run.set_tags({MODEL_TAG: _keep(layout, settings, network, loaded, epoch)})
                     kept[epoch] = _mean_by_finding(test, predict_probabilities(network, images, test.patch_pixels))
 
             train(
@@ -108,16 +109,15 @@ def _start(layout: Layout, settings: Settings, loaded: LoadedCohort) -> LesionNe
     return build_network(settings.reproduction_network(), channels, dropout, generator, pixels)
 
 
-def _keep(layout: Layout, network: LesionNetwork, loaded: LoadedCohort, epoch: int) -> None:
+def _keep(layout: Layout, settings: Settings, network: LesionNetwork, loaded: LoadedCohort, epoch: int) -> str:
+    """Saves the model as it is now and returns its hash."""
     info = {
         **network.description(),
         "phase": NAME,
-        "cohort": loaded.cohort.name,
-        "channels": loaded.cohort.channels,
-        "zscore": loaded.zscore.to_dict(),
+        **made_of(settings, loaded),
         "epoch": epoch,
     }
-    save_model(layout.model(NAME) / f"epoch_{epoch:03d}", state_copy(network), info)
+    return save_model(layout.challenge_model(epoch), state_copy(network), info)
 
 
 def _mean_by_finding(cohort: Cohort, probabilities: np.ndarray) -> dict[str, float]:

@@ -71,7 +71,7 @@ def _content(layout: Layout, settings: Settings, trained: list[str]) -> dict[str
 
 def read_phase(layout: Layout, phase: str) -> pd.DataFrame:
     """A phase's predictions of the first replicate, all copies; StageError where none is of the test subset."""
-    path = require(layout.model(phase) / "predictions.csv", f"lesion transfer {phase}")
+    path = require(layout.predictions(phase), f"lesion transfer {phase}")
     table = select(read_predictions(path), replicate=0, copy=None)
     if not (table["subset"] == "test").any():
         raise StageError(f"{path} has no row of the test subset; run the phase again")

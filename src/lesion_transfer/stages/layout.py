@@ -84,6 +84,12 @@ class Layout:
         folder = self.models / phase
         return folder if replicate == 0 else folder / "members" / f"r{replicate:03d}"
 
+    def predictions(self, phase: str) -> Path:
+        return self.model(phase) / "predictions.csv"
+
+    def challenge_model(self, epoch: int) -> Path:
+        return self.models / "challenge" / f"epoch_{epoch:03d}"
+
     @property
     def arms(self) -> Path:
         """The ledger's predictions, ARM/PHASE/predictions.csv."""
@@ -127,6 +133,10 @@ class Layout:
     @property
     def report(self) -> Path:
         return self.reports / "report.html"
+
+    def model_card(self, model: str | None) -> Path:
+        """That of the transfer's last model (None), or of another."""
+        return self.reports / ("model_card.md" if model is None else f"model_cards/{model}.md")
 
     def settings(self) -> Settings:
         """params.yaml, checked as a whole."""

@@ -1,8 +1,8 @@
-"""Stage `report`: the HTML page that a researcher shows, from what the stages before it wrote."""
+"""Stage `report`: the HTML page that a researcher shows and the model cards, from what the stages before it wrote."""
 
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.files import file_sha256, write_text
-from lesion_transfer.reporting.content import CheckRow, CohortRow, DatasetRow, PhaseRow, ReportContent
+from lesion_transfer.reporting.content import CheckRow, PhaseRow, ReportContent
 from lesion_transfer.reporting.fingerprint import fingerprint_rows
 from lesion_transfer.reporting.pictures import Picture
 from lesion_transfer.reporting.report import render_report
@@ -11,30 +11,16 @@ from lesion_transfer.settings import Settings
 from lesion_transfer.stages.augmented_picture import augmented_picture
 from lesion_transfer.stages.evaluate import pipeline_histories
 from lesion_transfer.stages.layout import Layout, read_json, require
+from lesion_transfer.stages.model_cards import assigned_subsets, mirror_model_cards, write_model_cards
 from lesion_transfer.stages.report_findings import findings_sections
-from lesion_transfer.stages.training_data import check_augmentation, read_assigned
+from lesion_transfer.stages.report_rows import cohort_row, dataset_row
+from lesion_transfer.stages.training_data import check_augmentation
 from lesion_transfer.tracking import tracked_run
 from lesion_transfer.transfer.plan import FIRST_PHASE
 
-SOURCES = {
-    "prostatex": (
-        "CC BY 3.0",
-        "Litjens G, Debats O, Barentsz J, Karssemeijer N, Huisman H. PROSTATEx Challenge data. TCIA, 2017.",
-        "https://doi.org/10.7937/K9TCIA.2017.MURS5CL",
-    ),
-    "lungx": (
-        "CC BY 3.0",
-        "Armato SG III et al. SPIE-AAPM-NCI Lung Nodule Classification Challenge Dataset. TCIA, 2015.",
-        "https://doi.org/10.7937/K9/TCIA.2015.UZLSU3FL",
-    ),
-    "brain": ("unknown: do not redistribute", "Brain MRI Images for Brain Tumor Detection, Kaggle.", ""),
-    "patch_archive": ("that of the archive", "", ""),
-}
-"""Licence, citation and address by kind of data set."""
-
 
 def report(layout: Layout) -> None:
-    """Writes reports/report.html."""
+    """Writes reports/report.html, reports/model_card.md and the cards below reports/model_cards."""
     settings = layout.settings()
     evaluation = read_json(layout.evaluation, "lesion evaluate")
     histories = pipeline_histories(layout, settings)
@@ -42,8 +28,12 @@ def report(layout: Layout) -> None:
     content = ReportContent(
         evaluation=evaluation,
         phases=tuple(_phase(layout, settings, name) for name in histories),
-        cohorts=tuple(_cohort(layout, settings, name) for name in settings.cohorts if name in used),
-        datasets=tuple(_dataset(settings, name) for name in _datasets(settings, used)),
+        cohorts=tuple(
+            cohort_row(layout, settings, name, assigned_subsets(layout, name))
+            for name in settings.cohorts
+            if name in used
+        ),
+        datasets=tuple(dataset_row(settings, name) for name in _datasets(settings, used)),
         checks=tuple(_check(layout, settings, name) for name in settings.cohorts if name in used),
         ledger=read_json(layout.ledger, "lesion ledger"),
         target=settings.target,
@@ -55,14 +45,16 @@ def report(layout: Layout) -> None:
                 layout.evaluation,
                 layout.baselines,
                 layout.ledger,
-                *(layout.model(settings.phases[name].name) / "predictions.csv" for name in histories),
+                *(layout.predictions(name) for name in histories),
             )
         },
     )
     html = render_report(with_pictures(content, histories))
     write_text(layout.report, html)
+    cards = write_model_cards(layout, settings, evaluation)
     with tracked_run("report", stage="report", params={}, tags={"lesion.verdict": evaluation["verdict"]}) as run:
         run.log_bytes("report.html", html.encode())
+        mirror_model_cards(run, cards)
         for section in content.findings:
             for number, picture in enumerate(section.pictures, start=1):
                 run.log_bytes(f"figures/{section.title.lower().replace(' ', '_')}_{number}.png", picture.data)
@@ -91,22 +83,6 @@ def _phase(layout: Layout, settings: Settings, name: str) -> PhaseRow:
         validation_auc=selected_on.get("auc"),
         validation_balanced_accuracy=selected_on.get("balanced_accuracy"),
         model_sha256=metrics["model_sha256"],
-    )
-
-
-def _cohort(layout: Layout, settings: Settings, name: str) -> CohortRow:
-    info = load_cohort(require(layout.cohort(name), f"lesion cohort {name}")).info
-    subsets = read_assigned(layout, name)["subset"].value_counts()
-    return CohortRow(
-        name=name,
-        dataset=settings.dataset_of(name),
-        channels=tuple(info["channels"]),
-        n_findings=info["n_findings"],
-        n_positive=info["n_positive"],
-        n_negative=info["n_negative"],
-        n_patients=info["n_patients"],
-        excluded=info["n_excluded"],
-        subsets={name: int(subsets[name]) for name in ("train", "validation", "test") if name in subsets},
     )
 
 
@@ -143,10 +119,3 @@ def _check(layout: Layout, settings: Settings, name: str) -> CheckRow:
             ),
         ),
     )
-
-
-def _dataset(settings: Settings, name: str) -> DatasetRow:
-    options = settings.datasets[name]
-    phantom = options.source == "phantom"
-    licence, citation, url = ("generated by this project (MIT)", "", "") if phantom else SOURCES[options.kind]
-    return DatasetRow(name, options.kind, phantom, licence, citation, url)

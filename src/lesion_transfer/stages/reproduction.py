@@ -78,13 +78,10 @@ def reproduction(layout: Layout) -> None:
         info = {
             **network.description(),
             "phase": NAME,
-            "cohort": asked.cohort,
-            "channels": loaded.cohort.channels,
-            "zscore": loaded.zscore.to_dict(),
+            **made_of(settings, loaded),
             "roulette_member": winner.best_member,
             "best_epoch": result.best_epoch,
             "hyperparameters": options.model_dump(mode="json"),
-            "seed": settings.seed,
         }
         summary = write_training(layout.model(NAME), 0, result, info, table)
         summary["test"] = _test_scores(table, settings)
@@ -94,6 +91,20 @@ def reproduction(layout: Layout) -> None:
         write_text(layout.reproduction_report, _report(summary, loaded))
         mirror_phase(run, layout.model(NAME), loaded, result, summary, settings.gradient_flow.every)
         run.log_bytes("reproduction.md", layout.reproduction_report.read_bytes())
+
+
+def made_of(settings: Settings, loaded: LoadedCohort) -> dict[str, Any]:
+    """What model.json says of the images, so that `lesion predict` makes new ones in the same way."""
+    name = loaded.cohort.name
+    return {
+        "cohort": name,
+        "channels": loaded.cohort.channels,
+        "zscore": loaded.zscore.to_dict(),
+        "kind": settings.datasets[settings.dataset_of(name)].kind,
+        "cohort_options": settings.cohorts[name].model_dump(mode="json"),
+        "augmentation": settings.augmentation.model_dump(mode="json"),
+        "seed": settings.seed,
+    }
 
 
 def _assigned(layout: Layout, settings: Settings) -> pd.DataFrame:
