@@ -6,11 +6,14 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from lesion_transfer.reporting.model_card import render_model_card
 from lesion_transfer.settings import SettingsError, settings_from
 from lesion_transfer.stages.acquire import acquire
 from lesion_transfer.stages.challenge import challenge
 from lesion_transfer.stages.cohort import cohort
 from lesion_transfer.stages.layout import Layout
+from lesion_transfer.stages.model_cards import chapter_5_cards
+from lesion_transfer.stages.predict import open_model, predict_folder
 from lesion_transfer.stages.reproduction import reproduction
 
 from .conftest import Project, new_project
@@ -80,6 +83,29 @@ def test_findings_without_images_get_the_prior_and_are_listed(layout):
     assert set(summary["filled_with_prior"]) == filled
     labels = pd.read_csv(layout.cohort("prostatex_mpmri") / "findings.csv")["label"]
     assert summary["prior"] == pytest.approx(labels.mean())
+
+
+def test_the_challenges_card_counts_its_findings_and_names_every_model(layout):
+    reproduced, entered = chapter_5_cards(layout, layout.settings())
+    assert (reproduced.name, entered.name) == ("reproduction", "challenge")
+    text = render_model_card(entered)
+    images = pd.read_csv(layout.cohort("prostatex_test") / "findings.csv")
+    assert f"{len(images)} with usable images" in text
+    for epoch in (1, 3):
+        info = json.loads((layout.challenge_model(epoch) / "model.json").read_text())
+        assert info["model_sha256"] in text
+    assert "No number" in text
+
+
+def test_the_reproductions_model_predicts_the_test_cohort_anew(layout):
+    """As the challenge's models did, whose images were made in the same way."""
+    for folder in (layout.model("reproduction"), layout.challenge_model(3)):
+        table, excluded = predict_folder(open_model(str(folder)), layout.cohort("prostatex_test"))
+        assert excluded.empty
+    submitted = pd.read_csv(layout.challenge_file("epoch_003"), dtype={"ProxID": str, "fid": str})
+    clin_sig = {f"{row.ProxID}/{row.fid}/1": row.ClinSig for row in submitted.itertuples()}
+    expected = [clin_sig[key] for key in table["finding_key"]]
+    assert table["probability"].to_numpy() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_challenge_needs_the_test_tables(layout):

@@ -96,13 +96,11 @@ def render_model_card(card: ModelCard) -> str:
 
 
 def estimate_text(found: Mapping[str, Any] | None) -> str:
-    """0.700 [0.600, 0.800], with its note; an undefined one says why."""
-    if found is None:
-        return "not defined"
-    note = f" ({found['note']})" if found.get("note") else ""
-    if found["value"] is None:
-        return f"not defined{note}"
+    """0.700 [0.600, 0.800] and its note; an undefined one says why."""
+    if found is None or found["value"] is None:
+        return (found or {}).get("note") or "not defined"
     interval = "" if found["low"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
+    note = f"; {found['note']}" if found.get("note") else ""
     return f"{found['value']:.3f}{interval}{note}"
 
 

@@ -32,14 +32,19 @@ REPRODUCTION, CHALLENGE = "reproduction", "challenge"
 def write_model_cards(layout: Layout, settings: Settings, evaluation: dict[str, Any]) -> dict[Path, ModelCard]:
     """Writes the cards and returns them by file."""
     cards = {layout.model_card(None): _transfer_card(layout, settings, evaluation)}
-    if layout.model(REPRODUCTION).is_dir():
-        cards[layout.model_card(REPRODUCTION)] = _reproduction_card(layout, settings)
-    if settings.challenge and layout.model(CHALLENGE).is_dir():
-        cards[layout.model_card(CHALLENGE)] = _challenge_card(layout, settings)
+    cards |= {layout.model_card(card.name): card for card in chapter_5_cards(layout, settings)}
     for left in layout.model_card("any").parent.glob("*.md"):
         left.unlink()
     for path, card in cards.items():
         write_text(path, render_model_card(card))
+    return cards
+
+
+def chapter_5_cards(layout: Layout, settings: Settings) -> list[ModelCard]:
+    """Of the reproduction and the challenge, as far as they were trained."""
+    cards = [_reproduction_card(layout, settings)] if layout.model(REPRODUCTION).is_dir() else []
+    if settings.challenge and layout.model(CHALLENGE).is_dir():
+        cards.append(_challenge_card(layout, settings))
     return cards
 
 
