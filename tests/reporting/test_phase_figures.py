@@ -38,6 +38,7 @@ def test_before_after_places_every_estimate(content):
     before, after = (line for line in left.get_lines() if line.get_marker() in {"s", "o"})
     assert before.get_xdata().tolist() == [0.55 + 0.03 * n for n in range(7)]
     assert (after.get_xdata() - before.get_xdata()).tolist() == pytest.approx([0.05] * 7)
+    assert [bar.get_width() for bar in left.patches[7:]] == after.get_xdata().tolist()
     assert right.get_xlim()[0] == -right.get_xlim()[1]
     assert "8 positive" in left.get_xlabel()
 

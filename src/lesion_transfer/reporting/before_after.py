@@ -15,14 +15,16 @@ _OFFSET = 0.16
 
 @styled
 def before_after_figure(evaluation: Mapping[str, Any], title: str = "Before and after transfer, test subset") -> Figure:
-    """Points with intervals, from the content of reports/evaluation.json; an undefined metric is said to be so."""
+    """Bars and points with intervals, from reports/evaluation.json (figure 6.12); what is undefined is said to be."""
     metrics = [metric for metric in METRICS if metric in evaluation["before"]]
     figure = new_figure(10.0, 1.5 + 0.48 * len(metrics))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     rows = np.arange(len(metrics), dtype=float)
     for side, color, marker, shift in (("before", MUTED, "s", -_OFFSET), ("after", TRAIN, "o", _OFFSET)):
         label = f"{side} ({evaluation[side]['phase']})" if "phase" in evaluation[side] else side
-        _points(left, rows + shift, [evaluation[side][metric] for metric in metrics], color, marker, label)
+        found = [evaluation[side][metric] for metric in metrics]
+        _bars(left, rows + shift, found, color)
+        _points(left, rows + shift, found, color, marker, label)
     _points(right, rows, [evaluation["difference"][metric] for metric in metrics], TEST, "D", "after minus before")
     left.set_yticks(rows, [metric_label(metric) for metric in metrics], color=INK)
     left.set_ylim(len(metrics) - 0.5, -0.5)
@@ -34,10 +36,10 @@ def before_after_figure(evaluation: Mapping[str, Any], title: str = "Before and 
     right.set_title("Difference")
     right.set_xlabel("\u2190 harmed      helped \u2192")
     confidence = evaluation.get("confidence", 0.95)
-    found = evaluation["difference"][metrics[0]]
+    counted = evaluation["difference"][metrics[0]]
     left.set_xlabel(
-        f"{confidence:.0%} intervals over patients; {found['n']} findings, {found['n_positive']} positive, "
-        f"{found['n_patients']} patients"
+        f"{confidence:.0%} intervals over patients; {counted['n']} findings, {counted['n_positive']} positive, "
+        f"{counted['n_patients']} patients"
     )
     for axes in (left, right):
         axes.grid(axis="y", visible=False)
@@ -46,6 +48,11 @@ def before_after_figure(evaluation: Mapping[str, Any], title: str = "Before and 
     names = left.get_legend_handles_labels()[1] + right.get_legend_handles_labels()[1]
     figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
+
+
+def _bars(axes: Axes, rows: np.ndarray, found: list[Mapping[str, Any]], color: str) -> None:
+    values = [one["value"] or 0.0 for one in found]
+    axes.barh(rows, values, height=1.7 * _OFFSET, color=color, alpha=0.22, linewidth=0, zorder=0)
 
 
 def _points(axes: Axes, rows: np.ndarray, found: list[Mapping[str, Any]], color: str, marker: str, label: str) -> None:

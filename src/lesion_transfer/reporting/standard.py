@@ -9,7 +9,7 @@ import pandas as pd
 
 from lesion_transfer.reporting.before_after import before_after_figure
 from lesion_transfer.reporting.content import PhaseRow, ReportContent
-from lesion_transfer.reporting.curves import metric_grid
+from lesion_transfer.reporting.curves import CURVE_METRICS, metric_grid
 from lesion_transfer.reporting.forest import forest_figure
 from lesion_transfer.reporting.global_performance import global_performance_figure
 from lesion_transfer.reporting.gradients import gradient_evolution_figure
@@ -18,7 +18,7 @@ from lesion_transfer.reporting.pictures import Picture, to_png_bytes
 from lesion_transfer.reporting.pipeline_picture import pipeline_figure
 from lesion_transfer.reporting.style import metric_label
 
-GLOBAL_METRICS = ("auc", "balanced_accuracy")
+GLOBAL_METRICS = ("auc", *(metric for metric in CURVE_METRICS if metric != "auc"))
 Gradients = tuple[np.ndarray, Sequence[str], Sequence[int]]
 """Values (n_batches, n_layers, 3), layer names (n_layers,), the epoch of each batch (n_batches,)."""
 
@@ -86,8 +86,8 @@ def _before_after(content: ReportContent) -> Picture:
         to_png_bytes(before_after_figure(content.evaluation)),
         "Every metric before and after transfer with its interval, and the differences beside them; the table above "
         "has the numbers.",
-        "Squares: before; circles: after; diamonds: after minus before. Lines are intervals; where the difference's "
-        "line crosses zero, these data cannot tell.",
+        "Bars with squares: before; with circles: after; diamonds: after minus before. Lines are intervals; where the "
+        "difference's line crosses zero, these data cannot tell.",
     )
 
 

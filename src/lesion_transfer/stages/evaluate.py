@@ -14,14 +14,13 @@ from lesion_transfer.evaluation.summary import STREAM
 from lesion_transfer.files import write_csv, write_json
 from lesion_transfer.randomness import named_generator
 from lesion_transfer.reporting.before_after import before_after_figure
+from lesion_transfer.reporting.curves import CURVE_METRICS
 from lesion_transfer.reporting.global_performance import global_performance_figure
 from lesion_transfer.reporting.pictures import to_screen_png_bytes
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
 from lesion_transfer.tracking import tracked_run
 from lesion_transfer.transfer.plan import FIRST_PHASE, ancestors
-
-GLOBAL_METRICS = ("auc", "accuracy", "loss")
 
 
 def evaluate(layout: Layout) -> None:
@@ -37,7 +36,7 @@ def evaluate(layout: Layout) -> None:
         run.log_metrics(_flat(content))
         run.log_bytes("figures/before_after.png", to_screen_png_bytes(before_after_figure(content)))
         frozen = [name for name in histories if settings.phases[name].frozen]
-        for metric in GLOBAL_METRICS:
+        for metric in CURVE_METRICS:
             figure = global_performance_figure(histories, metric, frozen)
             run.log_bytes(f"figures/global_{metric}.png", to_screen_png_bytes(figure))
 
