@@ -1,6 +1,7 @@
 """The reproduction and the challenge on tiny phantoms, stage by stage, without DVC."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -106,6 +107,55 @@ def test_the_reproductions_model_predicts_the_test_cohort_anew(layout):
     clin_sig = {f"{row.ProxID}/{row.fid}/1": row.ClinSig for row in submitted.itertuples()}
     expected = [clin_sig[key] for key in table["finding_key"]]
     assert table["probability"].to_numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def published_with_real_patients(real_data, source) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A source whose test tables hold the published test findings, and those of the real patients at hand unlabelled.
+
+    No image of the published test patients is at hand, so the others, from the training tables, bring the real pixels.
+    """
+    source.mkdir()
+    (source / "PROSTATEx").symlink_to(real_data / "prostatex" / "PROSTATEx")
+    # ProstateX-0005 has one fid twice, which the challenge's three columns cannot tell apart.
+    at_hand = {folder.name for folder in (source / "PROSTATEx").iterdir()} - {"ProstateX-0005"}
+    joined = {}
+    for table in ("Findings", "Images"):
+        test, train = (
+            pd.read_csv(real_data / "prostatex" / f"ProstateX-{table}-{which}.csv", dtype=str, keep_default_na=False)
+            for which in ("Test", "Train")
+        )
+        joined[table] = (test, train.loc[train["ProxID"].isin(at_hand), list(test)])
+        pd.concat(joined[table]).to_csv(source / f"ProstateX-{table}-Test.csv", index=False)
+    return joined["Findings"]
+
+
+@pytest.mark.real
+def test_the_published_test_findings_stand_once_each_beside_real_pixels(layout, real_data, tmp_path):
+    """The challenge trained on phantoms: what is real are the tables, and the pixels of seven patients."""
+    published, at_hand = published_with_real_patients(real_data, tmp_path / "source")
+    project = Project(shutil.copytree(layout.root, tmp_path / "project", symlinks=True))
+    project.change_params({"datasets": {"prostatex_test": {"source": str(tmp_path / "source")}}})
+    real = Layout(project.root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(project.root))
+        acquire(real, "prostatex_test")
+        cohort(real, "prostatex_test")
+        challenge(real, "prostatex_test")
+    summary = json.loads(real.metrics("challenge").read_text())
+    asked = [f"{row.ProxID}/{row.fid}/1" for row in published.itertuples()]
+    assert (len(asked), len(set(asked))) == (208, 208)
+    imaged = set(pd.read_csv(real.cohort("prostatex_test") / "findings.csv")["finding_key"])
+    assert len(imaged) >= 10
+    assert set(summary["filled_with_prior"]) >= set(asked)
+    assert not imaged & set(summary["filled_with_prior"])
+    for name in ("epoch_001", "epoch_003", "ensemble"):
+        table = pd.read_csv(real.challenge_file(name), dtype={"ProxID": str, "fid": str})
+        keys = [f"{row.ProxID}/{row.fid}/1" for row in table.itertuples()]
+        assert sorted(keys) == sorted([*asked, *(f"{row.ProxID}/{row.fid}/1" for row in at_hand.itertuples())])
+        clin_sig = dict(zip(keys, table["ClinSig"], strict=True))
+        assert {clin_sig[key] for key in asked} == {pytest.approx(summary["prior"])}
+        assert all(0 <= clin_sig[key] <= 1 for key in imaged)
+        assert len({clin_sig[key] for key in imaged}) == len(imaged)
 
 
 def test_the_challenge_needs_the_test_tables(layout):

@@ -60,6 +60,12 @@ def test_says_the_verdict_the_numbers_and_the_warnings(content):
     assert "\N{MINUS SIGN}0.030 to +0.130" in page.text
 
 
+def test_links_the_model_cards_beside_it(content):
+    page = Page(render_report(replace(content, model_cards=("model_card.md", "model_cards/reproduction.md"))))
+    links = [link["href"] for link in page.all("a")]
+    assert {"model_card.md", "model_cards/reproduction.md"} <= set(links)
+
+
 def test_no_banner_without_phantoms(content):
     real = tuple(replace(dataset, is_phantom=False) for dataset in content.datasets)
     assert "phantom" not in Page(render_report(replace(content, datasets=real))).text

@@ -114,6 +114,8 @@ class ReportContent:
     """Pictures by phase: curves, gradients."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """params.yaml as it was; nested keys are shown with dots."""
+    model_cards: tuple[str, ...] = ()
+    """Files beside the report, relative to its folder."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Files that the numbers were computed from, with their SHA-256."""
 

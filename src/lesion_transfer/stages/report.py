@@ -1,5 +1,7 @@
 """Stage `report`: the HTML page that a researcher shows and the model cards, from what the stages before it wrote."""
 
+from dataclasses import replace
+
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.files import file_sha256, write_text
 from lesion_transfer.reporting.content import CheckRow, PhaseRow, ReportContent
@@ -49,9 +51,10 @@ def report(layout: Layout) -> None:
             )
         },
     )
-    html = render_report(with_pictures(content, histories))
-    write_text(layout.report, html)
     cards = write_model_cards(layout, settings, evaluation)
+    beside = tuple(path.relative_to(layout.report.parent).as_posix() for path in cards)
+    html = render_report(replace(with_pictures(content, histories), model_cards=beside))
+    write_text(layout.report, html)
     with tracked_run("report", stage="report", params={}, tags={"lesion.verdict": evaluation["verdict"]}) as run:
         run.log_bytes("report.html", html.encode())
         mirror_model_cards(run, cards)
