@@ -78,7 +78,8 @@ def challenge(layout: Layout, test_cohort: str) -> None:
             }
         for name, probabilities in files.items():
             write_csv(layout.challenge_file(name), submission(published, probabilities, prior))
-        summary = _summary(test, published, prior, files, phantom=settings.is_phantom(test_cohort))
+        phantom = any(settings.is_phantom(name) for name in (test_cohort, settings.reproduction.cohort))
+        summary = _summary(test, published, prior, files, phantom=phantom)
         write_json(layout.metrics(NAME), summary)
         run.log_metrics({"n_findings": len(published), "n_filled_with_prior": len(summary["filled_with_prior"])})
         run.log_folder(layout.challenge_file("any").parent, "submissions")
