@@ -72,7 +72,14 @@ def reproduction_changes(asked: argparse.Namespace, old: Mapping[str, Any]) -> d
         "cohorts": {"prostatex_mpmri": {"dataset": "prostatex", "channels": asked.channels, **ARCHIVE}},
         "transfer": {},
         "evaluation": {**old["evaluation"], "after": "ds1_full"},
-        "reproduction": {**old["reproduction"], "cohort": "prostatex_mpmri"},
+        "reproduction": {
+            **old["reproduction"],
+            "cohort": "prostatex_mpmri",
+            "lr": 0.0001,
+            "dropout": 0.4,
+            "epochs": 12,
+            "augmentation_factor": 2,
+        },
         "challenge": {},
     }
 
