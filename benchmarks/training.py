@@ -151,10 +151,11 @@ class OurStep:
     def __call__(self) -> None:
         inputs, labels = next(self.batches)
         loss = self.loss(self.network(inputs), labels)
-        loss.item()
         self.update.zero_grad()
         loss.backward()
-        self.alarm.check(self.recorder.record(1), 1, 1)
+        gradients = self.recorder.record(1)
+        loss.item()
+        self.alarm.check(gradients, 1, 1)
         self.update.step()
 
 

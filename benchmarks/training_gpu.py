@@ -27,6 +27,8 @@ THESIS = Case(n_train=264, n_validation=32, factor=60)
 def gpu_section(say: Say, ends: float, quick: bool) -> None:
     """Prints as it goes; `ends`: time.monotonic() after which nothing new starts."""
     case = Case.quick() if quick else THESIS
+    # as `deterministic: false` has it
+    torch.backends.cudnn.benchmark = True
     epochs(say, ends, case)
     steps(say, ends, case)
     frozen_population(say, ends, case)
@@ -162,7 +164,7 @@ def _eager_steps(case: Case, k: int, autocast: bool) -> float:
 
 
 def _graphed_steps(case: Case, k: int, autocast: bool) -> float:
-    graphs = []
+    graphs, pool = [], torch.cuda.graph_pool_handle()
     for network in _members(case, k):
         step = _stepper(case, network, autocast, True)
         stream = torch.cuda.Stream()
@@ -172,10 +174,11 @@ def _graphed_steps(case: Case, k: int, autocast: bool) -> float:
                 step()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=pool):
             step()
-        graphs.append(graph)
-    return _seconds(lambda: [graph.replay() for graph in graphs])
+        # the graph works on the memory of what its step holds
+        graphs.append((graph, step))
+    return _seconds(lambda: [graph.replay() for graph, _ in graphs])
 
 
 def _vmapped_steps(case: Case, k: int, autocast: bool) -> float:

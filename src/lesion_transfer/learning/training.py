@@ -82,10 +82,12 @@ def train(
         with global_stream(device, seed, name, "dropout", str(epoch)):
             for number, (inputs, labels) in enumerate(sources.batches.epoch(epoch), start=1):
                 loss = course.loss_of(course.forward(trained, inputs), labels)
-                course.check_loss(loss.item(), number)
                 update.zero_grad()
                 loss.backward()
-                course.alarm.check(recorder.record(epoch), epoch, number)
+                # a GPU is waited for here only, when it has the whole of the step to do
+                gradients = recorder.record(epoch)
+                course.check_loss(loss.item(), number)
+                course.alarm.check(gradients, epoch, number)
                 if number == 1:
                     row["lost_update_share"] = update.measured_step()
                 else:
