@@ -43,6 +43,18 @@ def test_the_time_is_told_before_the_first_epoch_and_after_it(options, caplog):
     assert "timed on the first epoch" in caplog.messages[1]
 
 
+def test_members_side_by_side_share_the_time_of_their_first_epoch(options, caplog):
+    caplog.set_level(logging.INFO)
+    watch = PhaseWatch("grid", [options] * 3, Bar())
+    for number in range(3):
+        watch.estimate(number, 1.0, 4)
+    for number in range(3):
+        watch.epoch(number, row(1))
+    assert len(caplog.messages) == 2
+    assert "for 12 epochs of 1 s" in caplog.messages[0]
+    assert "for 9 epochs of" in caplog.messages[1]
+
+
 def test_a_resumed_phase_counts_the_epochs_that_are_left_of_this_and_later_members(options, caplog):
     caplog.set_level(logging.INFO)
     watch = PhaseWatch("ds1_full", [options] * 3, Bar())
