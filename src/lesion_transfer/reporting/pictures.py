@@ -39,6 +39,10 @@ def to_png_bytes(figure: Figure) -> bytes:
 def to_screen_png_bytes(figure: Figure) -> bytes:
     """The figure as PNG at 100 dots an inch, drawn quickly: for MLflow, which gets many and versions none."""
     drawn = io.BytesIO()
+    # laid out here, or savefig draws everything twice: once for the layout
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     figure.savefig(drawn, format="png", dpi=SCREEN_DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
     return drawn.getvalue()
 
