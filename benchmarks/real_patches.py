@@ -40,6 +40,7 @@ def ledger_changes(asked: argparse.Namespace, old: Mapping[str, Any]) -> dict[st
         "epochs": 20,
         "augmentation_factor": 1,
         "bank_copies": 2,
+        "roulette": {"n": 20},
         "datasets": {
             "prostatex": {"kind": "patch_archive", "source": str(asked.prostate.resolve())},
             "brain": {"kind": "brain", "source": str(asked.brain.resolve())},
@@ -75,6 +76,7 @@ def reproduction_changes(asked: argparse.Namespace, old: Mapping[str, Any]) -> d
         "reproduction": {
             **old["reproduction"],
             "cohort": "prostatex_mpmri",
+            "roulette_n": 20,
             "lr": 0.0001,
             "dropout": 0.4,
             "epochs": 12,
