@@ -27,6 +27,7 @@ from training_ours import Case, grid_members, images_and_labels, one_by_one, opt
 from lesion_transfer.learning.alarm import GradientAlarm
 from lesion_transfer.learning.allocator import M_MMAP_MAX, M_TRIM_THRESHOLD, keep_freed_memory
 from lesion_transfer.learning.batches import LiveAugmented
+from lesion_transfer.learning.forth_and_back import ForthAndBack
 from lesion_transfer.learning.gradients import GradientRecorder
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import place
@@ -143,18 +144,16 @@ class OurStep:
         source = LiveAugmented(images.to(bench.device), case.plan(labels), case.augmentation, case.patch_pixels)
         self.batches = endless(lambda: source.epoch(1))
         self.update = WeightUpdate(self.network.parameters(), 1e-4, "float32")
-        self.recorder = GradientRecorder(self.network)
-        self.alarm = GradientAlarm(GradientLimits(), self.recorder.layers, "benchmark")
-        self.loss = loss_function("cross_entropy")
+        recorder = GradientRecorder(self.network)
+        self.alarm = GradientAlarm(GradientLimits(), recorder.layers, "benchmark")
         self.network.train()
+        self.step = ForthAndBack(
+            self.network, lambda network, inputs: network(inputs), loss_function("cross_entropy"), self.update,
+            recorder, case.batch_size,
+        )  # fmt: skip
 
     def __call__(self) -> None:
-        inputs, labels = next(self.batches)
-        loss = self.loss(self.network(inputs), labels)
-        self.update.zero_grad()
-        loss.backward()
-        gradients = self.recorder.record(1)
-        loss.item()
+        gradients, _ = self.step.read(self.step(*next(self.batches)))
         self.alarm.check(gradients, 1, 1)
         self.update.step()
 

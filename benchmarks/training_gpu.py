@@ -3,17 +3,19 @@
 Every measurement stands on its own: one that fails says so in its row, and none starts after the time is over.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad, stack_module_state, vmap
+from torch import Tensor
 from training_ours import Case, grid_members, options, side_by_side, start
 
+from lesion_transfer.learning.forth_and_back import ForthAndBack
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import LesionNetwork, place
 from lesion_transfer.learning.training import train
@@ -27,33 +29,33 @@ THESIS = Case(n_train=264, n_validation=32, factor=60)
 def gpu_section(say: Say, ends: float, quick: bool) -> None:
     """Prints as it goes; `ends`: time.monotonic() after which nothing new starts."""
     case = Case.quick() if quick else THESIS
-    # as `deterministic: false` has it
-    torch.backends.cudnn.benchmark = True
-    epochs(say, ends, case)
+    _as_set(True)
     steps(say, ends, case)
     frozen_population(say, ends, case)
+    epochs(say, ends, case)
 
 
 def epochs(say: Say, ends: float, case: Case) -> None:
     """Seconds an epoch of `train`, gradient statistics, scores and all, and what seven phases would take."""
-    say(f"| {case.patches_an_epoch:,} patches an epoch, batch {case.batch_size} | full phase | frozen phase | bank |")
-    say("|---|---|---|---|")
+    say(
+        f"| {case.patches_an_epoch:,} patches an epoch, batch {case.batch_size} | full phase, steps one by one | "
+        "full phase, replayed | frozen phase, replayed | bank |"
+    )
+    say("|---|---|---|---|---|")
     seconds: dict[str, tuple[float, float, float]] = {}
-    for name, tf32, autocast in (
-        ("float32", False, "off"),
-        ("float32, TF32 products", True, "off"),
-        ("bfloat16 autocast", False, "bfloat16"),
-    ):
+    for deterministic, autocast in ((True, "bfloat16"), (True, "off"), (False, "bfloat16"), (False, "off")):
+        name = f"deterministic: {str(deterministic).lower()}, autocast: {autocast}"
 
-        def measure(tf32: bool = tf32, autocast: str = autocast, name: str = name) -> str:
-            _allow_tf32(tf32)
+        def measure(deterministic: bool = deterministic, autocast: str = autocast, name: str = name) -> str:
+            _as_set(deterministic)
             full, _ = _epoch_seconds(case, autocast, frozen=False)
             frozen, bank = _epoch_seconds(case, autocast, frozen=True)
             seconds[name] = full, frozen, bank
-            return f"{full:.3f} s | {frozen:.3f} s | {bank:.2f} s"
+            with patch.object(ForthAndBack, "replays", lambda step, inputs: False):
+                one_by_one, _ = _epoch_seconds(case, autocast, frozen=False, n=2)
+            return f"{one_by_one:.3f} s | {full:.3f} s | {frozen:.3f} s | {bank:.2f} s"
 
         _row(say, ends, name, measure)
-    _allow_tf32(False)
     for name, (full, frozen, bank) in seconds.items():
         total = EPOCHS * (FULL_PHASES * full + FROZEN_PHASES * frozen) + FROZEN_PHASES * bank
         say(
@@ -71,7 +73,6 @@ def steps(say: Say, ends: float, case: Case) -> None:
         for name, strategy in (
             ("one after the other", _eager_steps),
             ("one after the other, CUDA graphs", _graphed_steps),
-            ("vmap", _vmapped_steps),
         ):
             cells = []
             for k in (1, 5, 20):
@@ -98,9 +99,9 @@ def frozen_population(say: Say, ends: float, case: Case) -> None:
     say("")
 
 
-def _epoch_seconds(case: Case, autocast: str, frozen: bool) -> tuple[float, float]:
-    """The median of the epochs after the first, and the seconds before the first epoch began (a bank)."""
-    chosen = options(case, epochs=4 if frozen else 3).model_copy(update={"autocast": autocast})
+def _epoch_seconds(case: Case, autocast: str, frozen: bool, n: int = 4) -> tuple[float, float]:
+    """The median of the epochs after the first of n, and what the first took longer (a bank, a capture)."""
+    chosen = options(case, epochs=n).model_copy(update={"autocast": autocast, "precision": "compensated"})
     marks: list[float] = []
     begun = time.perf_counter()
     train(
@@ -181,32 +182,12 @@ def _graphed_steps(case: Case, k: int, autocast: bool) -> float:
     return _seconds(lambda: [graph.replay() for graph, _ in graphs])
 
 
-def _vmapped_steps(case: Case, k: int, autocast: bool) -> float:
-    networks = _members(case, k)
-    weights, buffers = stack_module_state(networks)
-    template: nn.Module = networks[0]
-    images, labels = _batch(case)
-    loss_of = loss_function("cross_entropy")
-    optimizer = torch.optim.Adam(list(weights.values()), lr=1e-4, fused=True)
-
-    def loss(own: dict[str, Tensor], of_own: dict[str, Tensor]) -> Tensor:
-        with torch.autocast("cuda", torch.bfloat16, enabled=autocast):
-            logits = functional_call(template, (own, of_own), (images,))
-        return loss_of(logits.float(), labels)
-
-    gradients = vmap(grad(loss), randomness="different")
-
-    def step() -> None:
-        for name, gradient in gradients({n: w.detach() for n, w in weights.items()}, buffers).items():
-            weights[name].grad = gradient
-        optimizer.step()
-
-    return _seconds(step)
-
-
-def _allow_tf32(allowed: bool) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = allowed
-    torch.backends.cudnn.allow_tf32 = allowed
+def _as_set(deterministic: bool) -> None:
+    """As stages/compute.py has it for this setting; a deterministic cuBLAS needs its variable before the first use."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not deterministic
 
 
 def _row(say: Say, ends: float, name: str, measure: Callable[[], str]) -> None:

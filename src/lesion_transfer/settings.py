@@ -98,7 +98,7 @@ class Settings(TrainingOptions):
     """CPU threads of a training: part of the settings because other threads give other last bits."""
     device: Literal["cpu", "cuda", "auto"]
     deterministic: bool = True
-    """On a GPU: only kernels that repeat bit for bit."""
+    """On a GPU: only kernels that repeat bit for bit, and float32 products; false: the fastest ones, and TF32."""
     stack_members: bool = True
     """Whether the grid of a frozen phase learns side by side (learning/stacked.py), equal but for rounding."""
     backend: BackendOptions

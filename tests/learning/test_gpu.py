@@ -13,8 +13,10 @@ import torch
 
 from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.learning.errors import TrainingError
+from lesion_transfer.learning.forth_and_back import ForthAndBack
 from lesion_transfer.learning.network import LesionNetwork, build_network
-from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
+from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
 from lesion_transfer.learning.population import Member, train_population
 from lesion_transfer.learning.roulette import roulette
 from lesion_transfer.learning.state import TrainingState
@@ -47,9 +49,13 @@ def _deterministic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As stages/compute.py sets it."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.get_deterministic_debug_mode()
+    convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.set_deterministic_debug_mode("error")
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     yield
     torch.set_deterministic_debug_mode(before)
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
 
 
 def blobs(n: int = 120) -> TrainingData:
@@ -70,7 +76,9 @@ def network(number: int = 0) -> LesionNetwork:
 
 
 def trained(device: str = "cuda", *, frozen: bool = False, **changes: Any) -> TrainingResult:
-    arguments = {key: changes.pop(key) for key in ("on_state", "resume_from") if key in changes}
+    arguments = {
+        key: changes.pop(key) for key in ("on_state", "resume_from", "limits", "on_estimate") if key in changes
+    }
     options = OPTIONS.model_copy(update=changes)
     augmentation = AugmentationOptions()
     return train(
@@ -78,11 +86,40 @@ def trained(device: str = "cuda", *, frozen: bool = False, **changes: Any) -> Tr
     )
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_a_training_repeats_itself_byte_for_byte(frozen: bool) -> None:
-    first, second = trained(frozen=frozen), trained(frozen=frozen)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "frozen": {"frozen": True},
+    "frozen, live": {"frozen": True, "augmentation_mode": "live"},
+    "bfloat16": {"autocast": "bfloat16"},
+    "float64": {"precision": "float64"},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_training_repeats_itself_byte_for_byte(name: str) -> None:
+    first, second = trained(**SETTINGS[name]), trained(**SETTINGS[name])
     assert state_sha256(first.best_state) == state_sha256(second.best_state)
     assert first.history == second.history
+    np.testing.assert_array_equal(first.gradient_flow.values, second.gradient_flow.values)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "l1"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_replayed_steps_are_the_steps_one_by_one(frozen: bool, loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the masks of dropout, the running statistics of BatchNorm, and a last batch that is smaller."""
+    settings = {"precision": "float64", "frozen": frozen, "loss": loss, "optimized_metric": "auc", "epochs": 2}
+    replayed = trained(**settings)
+    monkeypatch.setattr(ForthAndBack, "replays", lambda self, inputs: False)
+    one_by_one = trained(**settings)
+    assert replayed.best_epoch == one_by_one.best_epoch
+    for name, expected in one_by_one.best_state.items():
+        torch.testing.assert_close(replayed.best_state[name], expected, rtol=1e-6, atol=1e-9, msg=name)
+    np.testing.assert_allclose(replayed.gradient_flow.values, one_by_one.gradient_flow.values, rtol=1e-5, atol=1e-9)
+
+
+def test_a_failing_loss_is_reported_before_the_step() -> None:
+    with pytest.raises(TrainingError, match="epoch 1, batch 1"):
+        trained(limits=GradientLimits(exploding=1e-12))
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -94,12 +131,20 @@ def test_float64_agrees_with_the_cpu(frozen: bool) -> None:
         np.testing.assert_allclose(list(row.values()), list(expected.values()), rtol=1e-6, atol=1e-9)
 
 
-def test_an_interrupted_training_goes_on_to_the_same_bytes() -> None:
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_interrupted_training_goes_on_to_the_same_bytes(name: str) -> None:
     states: list[TrainingState] = []
-    whole = trained(on_state=states.append)
-    resumed = trained(resume_from=states[0])
+    whole = trained(on_state=states.append, **SETTINGS[name])
+    resumed = trained(resume_from=states[0], **SETTINGS[name])
     assert state_sha256(resumed.best_state) == state_sha256(whole.best_state)
     assert resumed.history == whole.history
+
+
+def test_an_estimate_leaves_no_trace() -> None:
+    told: list[float] = []
+    plain, estimated = trained(), trained(on_estimate=lambda seconds, _: told.append(seconds))
+    assert state_sha256(plain.best_state) == state_sha256(estimated.best_state)
+    assert 0 < told[0] < 60
 
 
 def test_a_population_is_its_members() -> None:

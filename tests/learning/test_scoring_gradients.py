@@ -53,9 +53,9 @@ def test_gradient_statistics_are_those_of_each_weight() -> None:
     recorder = GradientRecorder(layers)
     layers[0].weight.grad = torch.tensor([[1.0, -3.0, 0.0], [0.0, 0.0, 2.0]])
     layers[1].weight.grad = torch.tensor([[0.5, 0.5], [0.5, -0.5]])
-    recorder.record(1)
+    recorder.note(1, recorder.statistics().numpy())
     layers[1].weight.grad = None
-    recorder.record(2)
+    recorder.note(2, recorder.statistics().numpy())
     flow = recorder.result()
     assert flow.layers == ("0.weight", "1.weight")
     assert flow.epochs.tolist() == [1, 2]

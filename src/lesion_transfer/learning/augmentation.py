@@ -68,11 +68,11 @@ def apply_affine(images: Tensor, parameters: AffineParameters, size: int) -> Ten
     pixel is repeated. On the device and in the floating-point type of `images`.
     """
     crop = centre_crop(images, size)
-    theta = _sampling_matrices(parameters, images, size).to(images)
+    theta = _sampling_matrices(parameters, images, size).to(images, non_blocking=True)
     grid = functional.affine_grid(theta, [len(images), images.shape[1], size, size], align_corners=False)
     moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     # the grid's coordinates are rounded to some millionths of a pixel: an identity would not be quite one
-    still = _is_identity(parameters).to(images.device)
+    still = _is_identity(parameters).to(images.device, non_blocking=True)
     return torch.where(still[:, None, None, None], crop, moved)
 
 

@@ -88,10 +88,10 @@ class LiveAugmented:
         generator = self.plan.generator(number)
         for rows in self.plan.batches(generator):
             parameters = sample_affine(len(rows), self._augmentation, generator)
-            inputs = apply_affine(self._images[rows.to(self._images.device)], parameters, self._size)
+            inputs = apply_affine(self._images[_sent(rows, self._images)], parameters, self._size)
             if self._encode is not None:
                 inputs = self._encode(inputs)
-            yield inputs, self.plan.labels[rows].to(self._images.device)
+            yield inputs, _sent(self.plan.labels[rows], self._images)
 
 
 class Bank:
@@ -104,9 +104,9 @@ class Bank:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, counted from 1."""
-        device = self.contents.device
-        for places, copies, labels in self.draws(number):
-            yield self.contents[places.to(device), copies.to(device)], labels.to(device)
+        for draw in self.draws(number):
+            places, copies, labels = (_sent(part, self.contents) for part in draw)
+            yield self.contents[places, copies], labels
 
     def draws(self, number: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Of each batch of an epoch, on the CPU, (B,) int64: the rows of `contents`, their copies, their labels."""
@@ -114,6 +114,11 @@ class Bank:
         for rows in self.plan.batches(generator):
             copies = torch.randint(self.contents.shape[1], (len(rows),), generator=generator)
             yield self._place[rows], copies, self.plan.labels[rows]
+
+
+def _sent(tensor: Tensor, to: Tensor) -> Tensor:
+    """On the device of `to`; the host does not wait until a GPU has got it."""
+    return tensor.to(to.device, non_blocking=True)
 
 
 def build_bank(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lesion_transfer.learning.alarm import GradientAlarm
 from lesion_transfer.learning.batches import BatchSource
 from lesion_transfer.learning.errors import NotFiniteError, TrainingError
+from lesion_transfer.learning.forth_and_back import ForthAndBack
 from lesion_transfer.learning.gradients import GradientFlow, GradientRecorder
 from lesion_transfer.learning.losses import LossFunction, loss_function
 from lesion_transfer.learning.network import LesionNetwork, place, set_dropout
@@ -88,8 +89,16 @@ class Course:
     def forward(self, module: nn.Module, inputs: Tensor) -> Tensor:
         """Logits to learn from, in the type of the inputs, computed as `autocast` says."""
         lower = self.options.autocast == "bfloat16"
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=lower):
+        # each weight is used once, and a captured step must not keep its rounded copy
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=lower, cache_enabled=False):
             return module(inputs).to(inputs.dtype)
+
+    def forth_and_back(self) -> ForthAndBack:
+        """How a batch is learnt from."""
+        parts = self.parts
+        return ForthAndBack(
+            self.trained, self.forward, self.loss_of, parts.update, parts.recorder, self.options.batch_size
+        )
 
     def start_row(self) -> dict[str, float]:
         """The history row of the next epoch, as far as it is known before."""

@@ -2,10 +2,12 @@
 
 import copy
 import time
+from dataclasses import replace
 
 import torch
 
 from lesion_transfer.learning.course import Course
+from lesion_transfer.learning.gradients import GradientRecorder
 from lesion_transfer.learning.scoring import score
 
 
@@ -16,6 +18,7 @@ def seconds_an_epoch(course: Course, device: torch.device) -> float:
     """
     scratch = copy.deepcopy(course.trained)
     copied = course.parts.update.like(scratch.parameters())
+    step = replace(course.forth_and_back(), module=scratch, update=copied, recorder=GradientRecorder(scratch))
     # scored before the steps: a step of a hopeless learning rate is for the training itself to report
     begun = time.perf_counter()
     for rows in course.scored:
@@ -29,8 +32,7 @@ def seconds_an_epoch(course: Course, device: torch.device) -> float:
         inputs, labels = next(source, (None, None))
         if inputs is None or labels is None:
             break
-        copied.zero_grad()
-        course.loss_of(course.forward(scratch, inputs), labels).backward()
+        step.read(step(inputs, labels))
         copied.step()
         _finish(device)
         seconds = time.perf_counter() - begun

@@ -31,7 +31,8 @@ class GradientRecorder:
         }
         self._layers = tuple(weights)
         self._weights = list(weights.values())
-        self._sizes = torch.tensor([float(weight.numel()) for weight in self._weights])
+        device = self._weights[0].device if self._weights else None
+        self._sizes = torch.tensor([float(weight.numel()) for weight in self._weights], device=device)
         self._epochs: dict[int, list[np.ndarray]] = {}
 
     @property
@@ -39,20 +40,18 @@ class GradientRecorder:
         """Names from input to output."""
         return self._layers
 
-    def record(self, epoch: int) -> np.ndarray:
-        """Notes one batch, after backward and before the step, and returns its statistics, float32 (n_layers, 3).
+    def statistics(self) -> Tensor:
+        """Of one batch, after backward and before the step: float32 (n_layers, 3), as in STATISTICS, on the device.
 
-        Three fused norms and one transfer for all layers.
+        Three fused norms for all layers.
         """
         gradients = [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in self._weights]
         sums, largest, non_zeros = (_norms(gradients, order) for order in (1, math.inf, 0))
         sizes = self._sizes.to(sums)
-        values = torch.stack([sums / sizes, largest, 1 - non_zeros / sizes], dim=1).float().cpu().numpy()
-        self.note(epoch, values)
-        return values
+        return torch.stack([sums / sizes, largest, 1 - non_zeros / sizes], dim=1).float()
 
     def note(self, epoch: int, values: np.ndarray) -> None:
-        """Notes a batch's statistics, float32 (n_layers, 3), that were computed elsewhere."""
+        """Notes a batch's statistics, float32 (n_layers, 3)."""
         self._epochs.setdefault(epoch, []).append(values[None])
 
     def by_epoch(self) -> dict[int, np.ndarray]:

@@ -98,7 +98,7 @@ class MovingParts:
 def state_copy(module: nn.Module) -> dict[str, Tensor]:
     """Every parameter and buffer as it is now, on the CPU, contiguous."""
     return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        name: tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
         for name, tensor in module.state_dict().items()
     }
 

@@ -68,7 +68,8 @@ def train(
         on_epoch=on_epoch,
         on_state=on_state,
     )
-    trained, update, recorder = course.trained, course.parts.update, course.parts.recorder
+    update, recorder = course.parts.update, course.parts.recorder
+    step = course.forth_and_back()
     if on_estimate is not None and not course.over:
         _training_mode(network, frozen)
         with global_stream(device, seed, name, "estimate"):
@@ -80,13 +81,15 @@ def train(
         before = update.weights()
         _training_mode(network, frozen)
         with global_stream(device, seed, name, "dropout", str(epoch)):
-            for number, (inputs, labels) in enumerate(sources.batches.epoch(epoch), start=1):
-                loss = course.loss_of(course.forward(trained, inputs), labels)
-                update.zero_grad()
-                loss.backward()
-                # a GPU is waited for here only, when it has the whole of the step to do
-                gradients = recorder.record(epoch)
-                course.check_loss(loss.item(), number)
+            batches = sources.batches.epoch(epoch)
+            batch, number = next(batches, None), 0
+            while batch is not None:
+                noted, number = step(*batch), number + 1
+                # drawn while a GPU is at work, which is waited for once a step
+                batch = next(batches, None)
+                gradients, loss = step.read(noted)
+                recorder.note(epoch, gradients)
+                course.check_loss(loss, number)
                 course.alarm.check(gradients, epoch, number)
                 if number == 1:
                     row["lost_update_share"] = update.measured_step()

@@ -66,12 +66,25 @@ class WeightUpdate:
     def step(self) -> None:
         """One Adam step with the gradients that the weights hold."""
         if self._compensated:
-            for master, weight in zip(self._moved, self._weights, strict=True):
-                master.grad = None if weight.grad is None else weight.grad.double()
+            self._widen_gradients()
         self.optimizer.step()
         if self._compensated:
             with torch.no_grad():
                 torch._foreach_copy_(list[Tensor](self._weights), self._moved)
+
+    def _widen_gradients(self) -> None:
+        """Gives the masters the weights' gradients, in one kernel for all."""
+        narrow, wide = [], []
+        for master, weight in zip(self._moved, self._weights, strict=True):
+            if weight.grad is None:
+                master.grad = None
+                continue
+            if master.grad is None:
+                master.grad = torch.empty_like(master)
+            narrow.append(weight.grad)
+            wide.append(master.grad)
+        if wide:
+            torch._foreach_copy_(wide, narrow)
 
     def state(self) -> dict[str, Tensor]:
         """Copies of Adam's moments and of the float64 masters, on the CPU, named by the weight's number."""
@@ -79,7 +92,7 @@ class WeightUpdate:
         for number, moved in enumerate(self._moved):
             kept = dict(self.optimizer.state[moved]) | ({"master": moved} if self._compensated else {})
             copies |= {
-                f"{number}.{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+                f"{number}.{name}": tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
                 for name, tensor in kept.items()
             }
         return copies
@@ -104,13 +117,15 @@ class WeightUpdate:
         """One step; returns the share of numbers that Adam wanted to move and that rounding left where they were."""
         before = [moved.detach().clone() for moved in self._moved]
         self.step()
-        wanted = lost = 0
+        counts = []
         for old, moved in zip(before, self._moved, strict=True):
             momentum = self.optimizer.state[moved].get("exp_avg")
             if momentum is not None:
                 wanting = momentum != 0
-                wanted += int(wanting.sum())
-                lost += int((wanting & (old == moved)).sum())
+                counts += [wanting.sum(), (wanting & (old == moved)).sum()]
+        # one transfer for all
+        numbers = torch.stack(counts).tolist() if counts else []
+        wanted, lost = sum(numbers[::2]), sum(numbers[1::2])
         return lost / wanted if wanted else 0.0
 
     def weights(self) -> list[Tensor]:
@@ -119,8 +134,8 @@ class WeightUpdate:
 
     def moved_share(self, before: Sequence[Tensor]) -> float:
         """The share of the weights that are no longer what `weights` gave."""
-        moved = sum(int((old != weight).sum()) for old, weight in zip(before, self._weights, strict=True))
-        return moved / sum(weight.numel() for weight in self._weights)
+        moved = torch.stack([(old != weight).sum() for old, weight in zip(before, self._weights, strict=True)])
+        return int(moved.sum()) / sum(weight.numel() for weight in self._weights)
 
 
 class Plateau:
