@@ -34,7 +34,8 @@ def show(title: str, build: Callable[[Figure], Kept], instead: str) -> Kept:
         if pyplot.get_backend().casefold() in _WITHOUT_WINDOWS:
             raise no_display
         try:
-            figure = pyplot.figure(title, figsize=(9, 9.6))
+            # at 100 dots an inch it fits a screen of 768 lines; it can be made larger
+            figure = pyplot.figure(title, figsize=(6.6, 7.0))
         except Exception as error:  # each window system has its own kind of error for a missing screen
             raise no_display from error
         built = build(figure)  # matplotlib holds bound methods weakly: `built` keeps them while the window is open
