@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from typer.testing import CliRunner
 
 from lesion_transfer.cli import app
@@ -73,8 +74,9 @@ def test_wrong_words_are_told(series, words, says):
     assert says in f"{done.output} {done.exception}"
 
 
-def test_a_window_without_a_display_is_a_sentence(series, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "agg")
+def test_a_window_without_a_display_is_a_sentence(series):
+    # where there is a display, this process must not take it
+    pyplot.switch_backend("agg")
     assert isinstance(run("view", series).exception, NoDisplayError)
 
 

@@ -17,7 +17,7 @@ from lesion_transfer.reporting.style import (
     VALIDATION,
     limit_to_metric,
     metric_label,
-    new_figure,
+    new_figure_with_margins,
     styled,
 )
 
@@ -28,14 +28,14 @@ SELECTED_ON = "validation (selected on)"
 @styled
 def metric_figure(history: pd.DataFrame, metric: str, title: str, best_epoch: int | None = None) -> Figure:
     """Train and validation curve of one metric; the best epoch and every drop of the learning rate are marked."""
-    figure = new_figure(7.2, 4.0)
+    figure = new_figure_with_margins(7.2, 4.0, top_inch=0.45, bottom_inch=0.9)
     axes = figure.add_subplot()
     _draw(axes, history, metric, best_epoch)
     _mark_lr_drops(axes, history)
     axes.set_title(title)
     axes.set_xlabel("epoch")
     axes.set_ylabel(metric_label(metric))
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=3)
     return figure
 
 
@@ -49,7 +49,9 @@ def metric_grid(history: pd.DataFrame, title: str = "", best_epoch: int | None =
         )
     n_columns = min(4, len(metrics))
     n_rows = -(-len(metrics) // n_columns)
-    figure = new_figure(2.9 * n_columns, 2.1 * n_rows + 0.8)
+    figure = new_figure_with_margins(
+        2.9 * n_columns, 2.1 * n_rows + 0.8, top_inch=0.7 if title else 0.35, bottom_inch=0.85, left_inch=0.5
+    )
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True)
     for axes in grid.flat[len(metrics) :]:
         axes.set_axis_off()
@@ -62,7 +64,7 @@ def metric_grid(history: pd.DataFrame, title: str = "", best_epoch: int | None =
         axes.set_xlabel("epoch")
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="lower center", ncols=4)
     return figure
 
 

@@ -28,6 +28,7 @@ class Picture:
 def to_png_bytes(figure: Figure) -> bytes:
     """The figure as PNG at 144 dots an inch, in its 256 most fitting colours: a third of the bytes, the same look."""
     drawn, packed = io.BytesIO(), io.BytesIO()
+    _lay_out(figure)
     figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
     with Image.open(drawn) as picture:
         colours = picture.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
@@ -39,10 +40,7 @@ def to_png_bytes(figure: Figure) -> bytes:
 def to_screen_png_bytes(figure: Figure) -> bytes:
     """The figure as PNG at 100 dots an inch, drawn quickly: for MLflow, which gets many and versions none."""
     drawn = io.BytesIO()
-    # laid out here, or savefig draws everything twice: once for the layout
-    if (layout := figure.get_layout_engine()) is not None:
-        layout.execute(figure)
-        figure.set_layout_engine("none")
+    _lay_out(figure)
     figure.savefig(drawn, format="png", dpi=SCREEN_DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
     return drawn.getvalue()
 
@@ -53,6 +51,13 @@ def to_svg_text(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Once and for all: with a layout engine, savefig draws everything twice."""
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def save_png(figure: Figure, path: Path) -> None:

@@ -73,6 +73,23 @@ def new_figure(width_inch: float, height_inch: float) -> Figure:
     return figure
 
 
+def new_figure_with_margins(
+    width_inch: float, height_inch: float, *, top_inch: float, bottom_inch: float, left_inch: float = 0.65
+) -> Figure:
+    """As `new_figure` with margins that are known: drawn in half the time, for figures of which there are many."""
+    figure = Figure(figsize=(width_inch, height_inch))
+    FigureCanvasAgg(figure)
+    figure.subplots_adjust(
+        left=left_inch / width_inch,
+        right=1 - 0.15 / width_inch,
+        top=1 - top_inch / height_inch,
+        bottom=bottom_inch / height_inch,
+        wspace=0.25,
+        hspace=0.45,
+    )
+    return figure
+
+
 def metric_label(metric: str) -> str:
     """A metric's name as people write it."""
     names = {"auc": "AUC", "f1score": "F1 score", "balanced_accuracy": "Balanced accuracy"}
