@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -169,15 +170,18 @@ def test_two_queue_workers_share_a_store_that_did_not_exist(reproduced, tmp_path
     clone.run("dvc", "pull")
     for lr in ("1e-5", "1e-6"):
         clone.run("dvc", "exp", "run", "--queue", "-S", f"transfer.ds4_full.lr={lr}")
-    clone.run("dvc", "queue", "start", "-j", "2")
-    clone.run("dvc", "queue", "logs", "--follow", clone.run("dvc", "queue", "status").stdout.split("\n")[1].split()[0])
+    # its workers are daemons that inherit the output: nobody must wait for its end, as one may stay idle for long
+    start = ["dvc", "queue", "start", "-j", "2"]
+    quiet = subprocess.DEVNULL
+    subprocess.run(start, cwd=clone.root, env=clone.environment, stdout=quiet, stderr=quiet, check=True)
     status = ""
-    for _ in range(120):
+    for _ in range(300):
         status = clone.run("dvc", "queue", "status").stdout
         if status.count("Success") == 2 or "Failed" in status:
             break
         clone.run("sleep", "1")
     assert status.count("Success") == 2, status
+    clone.run("dvc", "queue", "stop", "--kill")
     runs = mlflow_runs(clone)["ds4_full"]
     assert sorted(run.data.params["lr"] for run in runs) == ["1e-05", "1e-06"]
     assert {run.info.status for run in runs} == {"FINISHED"}
