@@ -197,15 +197,15 @@ from lesion_transfer.stages.layout import Layout
 from lesion_transfer.stages.transfer import transfer
 
 root = Path(sys.argv[1])
-flag, train_one = root / "killed", population._train_one
+flag, train_together = root / "killed", population._train_together
 
-def train_one_or_die(common, on_epoch, task):
+def train_or_die(common, watchers, tasks):
     if not flag.exists():
         flag.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return train_one(common, on_epoch, task)
+    return train_together(common, watchers, tasks)
 
-population._train_one = train_one_or_die
+population._train_together = train_or_die
 transfer(Layout(root), "ds2_frozen")
 """
 
