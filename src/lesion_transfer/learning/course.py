@@ -1,5 +1,6 @@
 """One training set up, and what happens at the end of each of its epochs; alone and side by side it is the same."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -106,7 +107,7 @@ class Course:
 
     def check_loss(self, value: float, batch: int) -> None:
         """Raises TrainingError for a loss that is not finite; before the step."""
-        if not -float("inf") < value < float("inf"):
+        if not math.isfinite(value):
             raise TrainingError(
                 f"The loss of {self.name} is {value} in epoch {self.epoch}, batch {batch}, at a learning rate of "
                 f"{self.parts.update.lr:g}: look for nan or huge values in the images, or lower the learning rate."

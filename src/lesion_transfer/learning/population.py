@@ -122,9 +122,7 @@ def _without_images(members: Sequence[Member]) -> tuple[list[Tensor], list[_Task
 
 def _train_together(common: _Common, watchers: _Watchers, tasks: Sequence[_Task]) -> list[Trained]:
     """One member alone, or a stack of several."""
-    members = [
-        replace(task.member, data=replace(task.member.data, images=common.images[task.images])) for task in tasks
-    ]
+    members = [_with_images(task, common) for task in tasks]
     begun = time.monotonic()
     with ExitStack() as files:
         states = [files.enter_context(StateFile(member.place, member.name)) for member in members]
