@@ -6,6 +6,8 @@ import grimp
 import pytest
 from ruamel.yaml import YAML
 
+from lesion_transfer.stages.check_settings import SHARED
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = "lesion_transfer"
 ROOMS = {
@@ -113,10 +115,23 @@ def computed_with(graph: grimp.ImportGraph, stage: str) -> set[Path]:
     return {file.with_suffix(".py") for file in files if not file.is_dir()}
 
 
+def shared_modules() -> set[Path]:
+    """Those whose hashes stand in data/settings_checked.txt."""
+    return {Path(str(module.__file__)) for module in SHARED}
+
+
+def test_the_hashed_modules_are_all_that_read_params_yaml(graph):
+    """So that a stage's dependency on data/settings_checked.txt stands for each of them."""
+    assert shared_modules() == computed_with(graph, "settings") - {ROOT / f"src/{PACKAGE}/stages/check_settings.py"}
+
+
 @pytest.mark.parametrize("stage", dvc_stages())
 def test_a_stages_deps_name_every_module_that_it_imports_and_no_other(graph, stage):
     deps = [ROOT / dep for dep in dvc_stages()[stage] if str(dep).startswith("src/")]
     modules = computed_with(graph, stage)
+    if stage != "settings":
+        assert "data/settings_checked.txt" in dvc_stages()[stage]
+        modules -= shared_modules()
     missing = [file for file in modules if not any(file == dep or dep in file.parents for dep in deps)]
     assert not missing, f"dvc.yaml: {stage} does not depend on {sorted(map(str, missing))}"
     idle = [dep for dep in deps if not any(file == dep or dep in file.parents for file in modules)]

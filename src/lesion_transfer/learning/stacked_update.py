@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lesion_transfer.learning.adam import Adam
 from lesion_transfer.learning.updates import WeightUpdate
 
 
@@ -22,7 +23,7 @@ class StackedUpdate:
         masters = _as_rows([update.moved for update in updates]) if self._compensated else self.weights
         self._rows = list(masters.unbind(0))
         self._masters = masters
-        self._optimizer = torch.optim.Adam([{"params": [row], "lr": 0.0} for row in self._rows], fused=True)
+        self._optimizer = Adam([{"params": [row], "lr": 0.0} for row in self._rows], fused=True)
         self._first, self._second = torch.zeros_like(masters), torch.zeros_like(masters)
         for number, (update, row) in enumerate(zip(updates, self._rows, strict=True)):
             self._optimizer.state[row] = self._share_moments(number, update)

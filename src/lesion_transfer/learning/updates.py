@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lesion_transfer.learning.adam import Adam
 from lesion_transfer.learning.options import Score
 
 Precision = Literal["float32", "compensated", "float64"]
@@ -32,7 +33,7 @@ class WeightUpdate:
         self._precision = precision
         self._compensated = precision == "compensated"
         # fused: one kernel for all weights, a third of the time of one after the other on small networks
-        self.optimizer = torch.optim.Adam(self._moved, lr=lr, fused=True)
+        self.optimizer = Adam(self._moved, lr=lr, fused=True)
 
     def like(self, parameters: Iterable[nn.Parameter]) -> "WeightUpdate":
         """A new update of the same kind for other weights."""

@@ -30,6 +30,11 @@ class Layout:
     def settings_checked(self) -> Path:
         return self.root / "data" / "settings_checked.txt"
 
+    @property
+    def cohort_datasets(self) -> Path:
+        """Which data set each cohort is cut from."""
+        return self.root / "data" / "cohort_datasets.csv"
+
     def recipe(self, kind: str) -> Path:
         """The phantom recipe of a kind of data set."""
         return self.root / "phantom" / f"{kind}.yaml"
