@@ -113,6 +113,18 @@ def test_marks_lie_on_their_voxel(make_stack, open_page):
 
 
 @pytest.mark.browser
+def test_the_scale_bar_is_as_long_as_it_says(make_stack, open_page):
+    # 6 columns of 1 mm; across axis 2, 5 rows of 2 mm lie side by side
+    shown = open_page(make_stack())
+    for key, width_mm, bar_mm in (("0", 6, 1), ("2", 10, 2)):
+        shown.press(key)
+        assert shown.page.locator("#scale text").text_content() == f"{bar_mm} mm"
+        bar, image = shown.page.locator("#scale path").bounding_box(), shown.page.locator("#image").bounding_box()
+        assert bar["width"] / image["width"] == pytest.approx(bar_mm / width_mm, abs=0.01)
+    assert open_page(make_stack(grid=None)).page.locator("#scale text").count() == 0
+
+
+@pytest.mark.browser
 def test_nothing_is_loaded_and_no_text_becomes_code(make_stack, open_page, tmp_path):
     names = tuple(f"{HOSTILE} {number}" for number in range(4))
     shown = open_page(

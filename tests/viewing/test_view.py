@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.volume import Grid
-from lesion_transfer.viewing.stack import Mark, Stack, same_window
+from lesion_transfer.viewing.stack import Mark, Stack, same_window, scale_bar_mm
 from lesion_transfer.viewing.view import View
 
 
@@ -153,3 +153,11 @@ def test_pixels_that_are_no_numbers_are_black(make_stack):
 def test_the_caption_says_where(make_stack):
     view = View.opened(make_stack(time_names=("b = 50", "b = 400", "b = 800"))).at(3).in_time(1)
     assert view.caption() == "slice 4 of 4 · b = 400 (2 of 3) · transverse (axis 0) · file's window 1178 ± 1178"
+
+
+@given(st.floats(1e-3, 1e6))
+def test_a_scale_bar_is_round_and_between_a_tenth_and_a_quarter_of_the_width(width_mm):
+    length_mm = scale_bar_mm(width_mm)
+    assert width_mm / 10 * (1 - 1e-9) <= length_mm <= width_mm / 4
+    assert f"{length_mm:.0e}"[0] in "125"
+    assert float(f"{length_mm:.0e}") == pytest.approx(length_mm, rel=1e-12)

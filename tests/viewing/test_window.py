@@ -5,6 +5,7 @@ import pytest
 from matplotlib.backend_bases import KeyEvent, MouseButton, MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.viewing.entry import Entry
@@ -169,6 +170,20 @@ def test_marks_and_help_can_be_switched(make_stack, open_viewer):
     assert not viewer._help.get_visible()
     press(viewer, "h")
     assert viewer._help.get_visible()
+
+
+def test_the_scale_bar_is_as_long_as_it_says(make_stack, open_viewer):
+    viewer = open_viewer(make_stack())
+    for key, columns_mm, bar_mm in (("0", 6, 1), ("2", 10, 2)):
+        press(viewer, key)
+        viewer._figure.canvas.draw()
+        axes = viewer._figure.axes[0]
+        (bar,) = [artist for artist in axes.artists if isinstance(artist, AnchoredSizeBar)]
+        assert bar.txt_label.get_text() == f"{bar_mm} mm"
+        width = bar.size_bar.get_window_extent(viewer._figure.canvas.get_renderer()).width
+        assert width / axes.bbox.width * columns_mm == pytest.approx(bar_mm, abs=0.05 * columns_mm)
+    without = open_viewer(make_stack(grid=None))
+    assert not without._figure.axes[0].artists
 
 
 def test_without_a_display_the_way_out_is_named(make_stack, monkeypatch):

@@ -14,6 +14,7 @@ from lesion_transfer.backends.backend import Backend, InProcess
 from lesion_transfer.learning.augmentation import centre_crop
 from lesion_transfer.learning.balance import labelled
 from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.learning.initialisation import initialise
 from lesion_transfer.learning.losses import LossFunction, loss_function
 from lesion_transfer.learning.network import LesionNetwork, build_network, place
 from lesion_transfer.learning.options import NetworkOptions
@@ -46,8 +47,14 @@ class _Draw:
     name: str
 
     def network(self, member: int) -> LesionNetwork:
-        generator = torch_generator(self.seed, self.name, "member", str(member))
-        return build_network(self.options, self.in_channels, self.dropout, generator, self.patch_pixels)
+        return build_network(self.options, self.in_channels, self.dropout, self._generator(member), self.patch_pixels)
+
+    def redraw(self, network: LesionNetwork, member: int) -> None:
+        """Makes `network`, as `network()` built it, that of another member: a sixth of the time of building it."""
+        initialise(network, self.options.initialisation, self._generator(member))
+
+    def _generator(self, member: int) -> torch.Generator:
+        return torch_generator(self.seed, self.name, "member", str(member))
 
 
 def roulette(
@@ -86,9 +93,11 @@ def _score_members(
     """A row a member."""
     scored = ScoredRows(scored.inputs.to(device), scored.labels)
     table = []
+    drawn, network = draw.network(members[0]), draw.network(members[0])
+    place(network, device)
     for member in members:
-        network = draw.network(member)
-        place(network, device)
+        draw.redraw(drawn, member)
+        network.load_state_dict(drawn.state_dict())
         scores = score(network, scored, loss)
         table.append({"member": member, **{f"validation_{metric}": value for metric, value in scores.items()}})
     return table

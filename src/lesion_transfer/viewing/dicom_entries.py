@@ -35,7 +35,7 @@ def stack_entry(stack: DicomStack, positions: Positions) -> Entry:
             marks=marks,
             notes=pixels.problems + outside,
             reslice=pixels.volume.grid is not None,
-            pixel_mm=first.spacing_mm or (1.0, 1.0),
+            pixel_mm=first.spacing_mm,
         )
 
     return Entry(title, size, times * slices * rows * columns, read)
@@ -69,7 +69,7 @@ def frames_entry(image: InstanceHeader, positions: Positions) -> Entry:
             marks=marks,
             notes=outside,
             reslice=grid is not None,
-            pixel_mm=frames[0].spacing_mm or (1.0, 1.0),
+            pixel_mm=frames[0].spacing_mm,
         )
 
     size = f"{image.frames} frames of {image.rows} x {image.columns}"

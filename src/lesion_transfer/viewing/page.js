@@ -94,14 +94,21 @@
 
   function fit() {
     const frame = element("frame").getBoundingClientRect();
-    const { rows, columns, pixel } = layout();
+    const { rows, columns, pixel, bar } = layout();
     const scale = Math.min(frame.width / (columns * pixel[1]), frame.height / (rows * pixel[0]));
     const width = columns * pixel[1] * scale;
     const height = rows * pixel[0] * scale;
-    const marks = element("marks");
-    for (const part of [canvas, marks]) {
+    const [marks, ruler] = [element("marks"), element("scale")];
+    for (const part of [canvas, marks, ruler]) {
       part.style.width = `${width}px`;
       part.style.height = `${height}px`;
+    }
+    ruler.replaceChildren();
+    if (bar) {
+      const right = 12 + bar * scale;
+      const length = drawn("text", { x: right + 8, y: height - 11 });
+      length.textContent = `${bar} mm`;
+      ruler.append(drawn("path", { d: `M12 ${height - 18}v6H${right}v-6` }), length);
     }
     marks.replaceChildren();
     for (const mark of state.marks ? layout().marks : []) {

@@ -15,7 +15,7 @@ from lesion_transfer.errors import LesionError
 from lesion_transfer.files import replacing
 from lesion_transfer.imaging.volume import finite_range
 from lesion_transfer.viewing.entry import Entry
-from lesion_transfer.viewing.stack import PlaneLayout, Stack
+from lesion_transfer.viewing.stack import PlaneLayout, Stack, scale_bar_mm
 
 MAX_VOXELS = 2**26
 """In one page: 256 slices of 512 x 512, 128 MB before compression, is what browsers still open at once."""
@@ -169,7 +169,8 @@ def _described(layout: PlaneLayout, shape: Sequence[int], stack: Stack) -> dict[
         "step": int(strides[layout.axis]),
         "rowStep": int(-row_step if layout.flip_rows else row_step),
         "columnStep": int(-column_step if layout.flip_columns else column_step),
-        "pixel": list(layout.pixel_mm),
+        "pixel": list(layout.pixel_shape),
+        "bar": scale_bar_mm(columns * layout.pixel_mm[1]) if layout.pixel_mm else None,
         "name": layout.name,
         "edges": list(layout.edges),
         "marks": [{"plane": plane, "x": x, "y": y, "name": mark.name} for (plane, x, y), mark in marks],

@@ -21,6 +21,7 @@ def cohort_stack(cohort: Cohort) -> Stack:
         _name(key, label) for key, label in zip(cohort.findings["finding_key"], cohort.findings["label"], strict=True)
     )
     marks = tuple(Mark((number, (rows - 1) / 2, (columns - 1) / 2), "") for number in range(n))
+    pitch_mm = cohort.info.get("pitch_mm")
     return Stack(
         cohort.name,
         cohort.images.transpose(1, 0, 2, 3),
@@ -30,6 +31,7 @@ def cohort_stack(cohort: Cohort) -> Stack:
         slice_names=names,
         marks=marks,
         reslice=False,
+        pixel_mm=(pitch_mm, pitch_mm) if pitch_mm else None,
     )
 
 

@@ -1,5 +1,6 @@
 """What is looked at: images in time, in planes across three axes, with windows and marks."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -28,7 +29,7 @@ class PlaneLayout:
     """How the plane across one axis is laid on the screen.
 
     n: how many planes. rows_axis, columns_axis: the axes of (slice, row, column) that run down and to the right;
-    flip_rows, flip_columns: whether against their index. pixel_mm: (height, width) of a pixel; 1, 1 where unknown.
+    flip_rows, flip_columns: whether against their index. pixel_mm: (height, width) of a pixel; None where unknown.
     name: transverse, sagittal, coronal, or empty. edges: letters of the patient's side (R L A P H F) at the top,
     bottom, left and right; empty where unknown.
     """
@@ -39,9 +40,14 @@ class PlaneLayout:
     columns_axis: Axis
     flip_rows: bool
     flip_columns: bool
-    pixel_mm: tuple[float, float]
+    pixel_mm: tuple[float, float] | None
     name: str
     edges: tuple[str, str, str, str]
+
+    @property
+    def pixel_shape(self) -> tuple[float, float]:
+        """(height, width) of a pixel, in mm or, where that is unknown, square."""
+        return self.pixel_mm or (1.0, 1.0)
 
     def place(self, index: Sequence[float], shape: Sequence[int]) -> tuple[int, float, float]:
         """(plane, x, y) of a (slice, row, column) in a volume of `shape` (slices, rows, columns)."""
@@ -59,7 +65,7 @@ class Stack:
     windows: [time][slice], what the file asks each image to be shown with; window_name: what that is called.
     slice_names, time_names: captions; empty where the number says enough.
     notes: sentences about what is missing.
-    pixel_mm: (height, width) of a pixel of an acquired plane; needed where there is no grid that says it.
+    pixel_mm: (height, width) of a pixel of an acquired plane, where there is no grid that says it; None where unknown.
     reslice: whether the slices make up a volume that can be cut across the other axes.
     """
 
@@ -74,7 +80,7 @@ class Stack:
     marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()
     reslice: bool = True
-    pixel_mm: tuple[float, float] = (1.0, 1.0)
+    pixel_mm: tuple[float, float] | None = None
     layouts: tuple[PlaneLayout, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +91,7 @@ class Stack:
         if self.grid is not None:
             return _layout_of_grid(axis, self.voxels.shape[1:], self.grid)
         rows, columns = (other for other in AXES if other != axis)
-        pixel_mm = self.pixel_mm if axis == 0 else (1.0, 1.0)
+        pixel_mm = self.pixel_mm if axis == 0 else None
         return PlaneLayout(axis, self.voxels.shape[axis + 1], rows, columns, False, False, pixel_mm, "", ("",) * 4)
 
     @property
@@ -117,6 +123,12 @@ class Stack:
         shape = self.voxels.shape[1:]
         placed = [(self.layouts[axis].place(mark.index, shape), mark.name) for mark in self.marks]
         return [(x, y, name) for (plane, x, y), name in placed if plane == index]
+
+
+def scale_bar_mm(width_mm: float) -> float:
+    """The length of a scale bar for an image so wide: 1, 2 or 5 times a power of ten, at most a quarter of it."""
+    power = 10.0 ** math.floor(math.log10(width_mm / 4))
+    return max(step * power for step in (1, 2, 5) if step * power <= width_mm / 4)
 
 
 def same_window(window: Window, times: int, slices: int) -> tuple[tuple[Window, ...], ...]:

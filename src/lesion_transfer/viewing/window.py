@@ -8,11 +8,12 @@ from matplotlib.artist import Artist
 from matplotlib.backend_bases import KeyEvent, MouseEvent
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from lesion_transfer.errors import LesionError
 from lesion_transfer.viewing.entry import Entry
 from lesion_transfer.viewing.screen import BACKGROUND, FAINT, MARK, TEXT, show
-from lesion_transfer.viewing.stack import Stack
+from lesion_transfer.viewing.stack import Stack, scale_bar_mm
 from lesion_transfer.viewing.view import View
 
 logger = logging.getLogger(__name__)
@@ -107,11 +108,15 @@ class Viewer:
         rows, columns = shown.shape
         self._image.set_data(shown)
         self._image.set_extent((-0.5, columns - 0.5, rows - 0.5, -0.5))
-        height_mm, width_mm = view.stack.layouts[view.axis].pixel_mm
-        axes.set_aspect(height_mm / width_mm)
+        height, width = view.stack.layouts[view.axis].pixel_shape
+        axes.set_aspect(height / width)
         for artist in self._passing:
             artist.remove()
-        self._passing = [*self._edge_letters(), *(self._marks() if self.show_marks else ())]
+        self._passing = [
+            *self._edge_letters(),
+            *self._scale_bar(columns),
+            *(self._marks() if self.show_marks else ()),
+        ]
         axes.set_xlim(-0.5, columns - 0.5)
         axes.set_ylim(rows - 0.5, -0.5)
         position = f"{self.number + 1} of {len(self.entries)}: " if len(self.entries) > 1 else ""
@@ -125,6 +130,16 @@ class Viewer:
         for letter, (x, y, horizontal, vertical) in zip(letters, _EDGES, strict=True):
             where = self._axes.transAxes
             yield self._axes.text(x, y, f" {letter} ", color=FAINT, ha=horizontal, va=vertical, transform=where)
+
+    def _scale_bar(self, columns: int) -> Iterator[Artist]:
+        pixel_mm = self.view.stack.layouts[self.view.axis].pixel_mm
+        if pixel_mm is not None:
+            length_mm = scale_bar_mm(columns * pixel_mm[1])
+            where, size, label = self._axes.transData, length_mm / pixel_mm[1], f"{length_mm:g} mm"
+            bar = AnchoredSizeBar(where, size, label, "lower left", color=TEXT, frameon=False, label_top=True)
+            for part in (*bar.size_bar.get_children(), *bar.txt_label.get_children()):
+                part.set_path_effects([withStroke(linewidth=3, foreground=BACKGROUND)])
+            yield self._axes.add_artist(bar)
 
     def _marks(self) -> Iterator[Artist]:
         for x, y, name in self.view.marks():
