@@ -150,7 +150,12 @@ def reproduction() -> None:
 
 
 @app.command(rich_help_panel=MODELS)
-def challenge(test_cohort: CohortName) -> None:
+def challenge(
+    test_cohort: Annotated[
+        str | None,
+        typer.Argument(metavar="[COHORT]", help="an entry of `challenge` in params.yaml; where there is one"),
+    ] = None,
+) -> None:
     """Train on all findings and write a PROSTATEx challenge CSV for each kept epoch."""
     from lesion_transfer.stages.challenge import challenge as stage
 

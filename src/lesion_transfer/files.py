@@ -50,6 +50,11 @@ def neutral_cell(cell: object) -> object:
     return cell
 
 
+def plain_cell(cell: str) -> str:
+    """The text of which `neutral_cell` made this one."""
+    return cell[1:] if neutral_cell(cell[1:]) == cell else cell
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Writes a table without its index; floats as repr would (shortest that round-trips), formulas neutralised."""
     texts = [name for name, dtype in table.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]

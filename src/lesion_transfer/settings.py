@@ -189,8 +189,13 @@ class Settings(TrainingOptions):
                 _known(cohort, {TARGET: None, **self.cohorts}, f"arms.{name}.cohorts", "cohort")
             steps = self.arm_steps(name)
             for step in steps:
-                if len(self.cohorts[step.phase.cohort].channels) != len(self.cohorts[self.target].channels):
+                own, target = self.cohorts[step.phase.cohort], self.cohorts[self.target]
+                if len(own.image_channels) != len(target.image_channels):
                     raise ValueError(f"arms.{name}.cohorts: {step.phase.cohort} has another number of channels")
+                if own.patch_pixels != target.patch_pixels:
+                    raise ValueError(
+                        f"arms.{name}.cohorts: {step.phase.cohort} has another patch_pixels than the target"
+                    )
             if steps[-1].phase.cohort != self.target:
                 raise ValueError(f"arms.{name}.phases: it ends with {steps[-1].phase.name}, not on the target")
         if self.ledger.reference != BEFORE:

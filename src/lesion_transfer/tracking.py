@@ -25,7 +25,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunStatus, RunTag
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
@@ -71,6 +71,13 @@ def open_store() -> tuple[MlflowClient, str]:
         client = MlflowClient(tracking_uri=uri)
         try:
             experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
+                raise TrackingError(
+                    f"the experiment {EXPERIMENT} was deleted in the MLflow store {uri}. Bring it back with "
+                    f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {experiment.experiment_id}, "
+                    f"or remove it for good with mlflow gc --backend-store-uri {uri} "
+                    f"--experiment-ids {experiment.experiment_id}"
+                )
             if experiment is not None:
                 return client, experiment.experiment_id
             artifacts = (root / "mlartifacts").as_uri() if uri.startswith(SQLITE) else None
@@ -85,7 +92,7 @@ def pipeline_id() -> str:
         return name
     for process in psutil.Process().parents():
         try:
-            if any(Path(part).name == "dvc" for part in process.cmdline()[:2]):
+            if any(Path(part).name == "dvc" for part in process.cmdline()[:3]):
                 return f"repro-{process.create_time():.0f}-{process.pid}"
         except psutil.Error:
             continue
@@ -173,6 +180,7 @@ class TrackedRun:
             "mlflow.parentRunId": self.run_id,
             "lesion.pipeline": pipeline_id(),
             "lesion.member": name,
+            **_experiment(),
             PROCESS_TAG: _process(),
             **tags,
         }
@@ -213,8 +221,7 @@ def tracked_run(
         "mlflow.runName": name,
         "mlflow.source.name": stage,
         "dvc.stage": stage,
-        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
-        "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV") or _head(),
+        **_experiment(),
         "lesion.pipeline": pipeline_id(),
         PROCESS_TAG: _process(),
         **({"mlflow.parentRunId": parent} if (parent := _parent(client)) else {}),
@@ -239,16 +246,19 @@ def tracked_run(
 
 
 def _reopened(client: MlflowClient, experiment_id: str, run_id: str | None, tags: Mapping[str, str]) -> str | None:
-    """Opens an interrupted run again, under the tags of this process; None where it is not in this store.
+    """Opens an interrupted run again, under the tags of this process; None where it is not in this store (any more).
 
     Its children are deleted: they are logged anew as their members come back.
     """
     if run_id is None:
         return None
     try:
-        before = client.get_run(run_id).data.tags
+        found = client.get_run(run_id)
     except mlflow.MlflowException:
         return None
+    if found.info.lifecycle_stage == LifecycleStage.DELETED:
+        return None
+    before = found.data.tags
     client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
     for child in client.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'"):
         client.delete_run(child.info.run_id)
@@ -304,6 +314,22 @@ def _parent(client: MlflowClient) -> str | None:
     except mlflow.MlflowException:
         log.warning("the parent run %s is not in this MLflow store; the run stands alone", run_id)
         return None
+
+
+def run_page(run: TrackedRun, run_id: str) -> str:
+    """Where the MLflow UI shows a run of the same store: a tracking server's address, else that of `make ui`."""
+    uri = tracking_uri(project_root())
+    server = uri if uri.startswith("http") else "http://127.0.0.1:5000"
+    return f"{server}/#/experiments/{run.experiment_id}/runs/{run_id}"
+
+
+def baseline_revision() -> str:
+    """The Git revision that DVC's experiment, or this checkout, starts from; empty outside Git."""
+    return os.environ.get("DVC_EXP_BASELINE_REV") or _head()
+
+
+def _experiment() -> dict[str, str]:
+    return {"dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""), "dvc.baseline_rev": baseline_revision()}
 
 
 def _head() -> str:

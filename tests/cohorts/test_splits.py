@@ -272,3 +272,11 @@ def test_inner_folds_of_too_few_positive_patients_are_refused():
     assert set(inner_folds(rows, rows, 2, 0)) == {0, 1}
     with pytest.raises(SplitError, match=r"cannot make 3 folds with both classes in each; ask for fewer \(cv.folds\)"):
         inner_folds(rows, rows, 3, 0)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.024, 0.03, 0.5, 0.9])
+def test_a_small_share_is_small_and_a_large_one_large(share):
+    """The finest is a twentieth; a share below it once became a half."""
+    options = split_options(test_share=share, validation_share=0.05, replicates=1)
+    assigned = assign_patients(synthetic(300, 0, joined=0.0), options, True, 0)
+    assert (assigned["subset"] == "test").mean() == pytest.approx(min(max(share, 0.05), 0.95), abs=0.02)

@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, TensorDataset
 
-from lesion_transfer.learning.balance import UndersamplingSampler, epoch_rows, labelled
+from lesion_transfer.learning.balance import (
+    UndersamplingSampler,
+    draws_of_each_class,
+    epoch_rows,
+    labelled,
+    undersampled_rows,
+)
 from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.streams import torch_generator
 
@@ -65,3 +71,19 @@ def test_the_undersampling_sampler_gives_a_data_loader_as_many_of_each_class() -
         assert labels[drawn].sum() == 3
         assert len(drawn.unique()) == 6
     assert set(passes[0].tolist()) != set(passes[1].tolist())
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.floats(0.05, 4.0))
+def test_undersampling_shows_as_many_of_each_class_as_the_factor_says(
+    negatives: int, positives: int, factor: float
+) -> None:
+    labels = torch.tensor([0] * negatives + [1] * positives)
+    rows = torch.arange(len(labels))
+    drawn = undersampled_rows(labels, rows, factor, torch_generator(0, "x"))
+    of_each = draws_of_each_class(labels, rows, factor, "undersampling")
+    assert drawn.dtype == torch.int64
+    assert torch.bincount(labels[drawn], minlength=2).tolist() == [of_each, of_each]
+    assert of_each == max(1, round(factor * min(negatives, positives)))
+    # no row again before every other of the smaller class has had its turn
+    smaller = drawn[labels[drawn] == (0 if negatives <= positives else 1)]
+    assert torch.bincount(smaller).max() - of_each // min(negatives, positives) <= 1

@@ -101,3 +101,14 @@ def test_without_a_place_nothing_is_kept() -> None:
     with StateFile(None, "ds1_full") as file:
         assert file.state is None
         assert file.keep is None
+
+
+def test_a_state_that_cannot_be_written_ends_no_training(tmp_path, caplog):
+    """A full disk, or on another machine of a cluster a folder that is not there."""
+    (tmp_path / "file").write_text("")
+    with StateFile(StatePlace(tmp_path / "file" / "state", "abc"), "ds1_full") as file:
+        assert file.keep is not None
+        keep = file.keep
+        for _ in range(2):
+            keep(state())
+    assert caplog.text.count("no state is kept from here on") == 1

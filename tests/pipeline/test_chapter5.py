@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from lesion_transfer.evaluation.predictions import read_predictions
 from lesion_transfer.reporting.model_card import render_model_card
 from lesion_transfer.settings import SettingsError, settings_from
 from lesion_transfer.stages.acquire import acquire
@@ -16,6 +17,8 @@ from lesion_transfer.stages.layout import Layout
 from lesion_transfer.stages.model_cards import chapter_5_cards
 from lesion_transfer.stages.predict import open_model, predict_folder
 from lesion_transfer.stages.reproduction import reproduction
+from lesion_transfer.stages.trace import trace_finding
+from lesion_transfer.tracking import runs_of_models
 
 from .conftest import Project, new_project
 
@@ -39,7 +42,7 @@ def layout(tmp_path_factory) -> Layout:
         for name in ("prostatex_dwi", "prostatex_mpmri", "prostatex_test"):
             cohort(layout, name)
         reproduction(layout)
-        challenge(layout, "prostatex_test")
+        challenge(layout)
     return layout
 
 
@@ -74,6 +77,28 @@ def test_the_challenge_writes_every_published_test_finding_once_an_epoch(layout)
     assert tables["ensemble"]["ClinSig"].to_numpy() == pytest.approx(mean.to_numpy())
     assert not tables["epoch_001"]["ClinSig"].equals(tables["epoch_003"]["ClinSig"])
     assert (layout.model("challenge") / "epoch_003" / "model.safetensors").is_file()
+    history = pd.read_csv(layout.model("challenge") / "history.csv")
+    assert list(history["epoch"]) == [1, 2, 3]
+
+
+def test_every_model_of_the_challenge_has_its_predictions_and_is_traced(layout):
+    """All labelled findings were trained on, the test findings only read."""
+    predictions = read_predictions(layout.challenge_model(3) / "predictions.csv")
+    counts = predictions.groupby("cohort")["subset"].unique()
+    assert {name: list(subsets) for name, subsets in counts.items()} == {
+        "prostatex_mpmri": ["train"],
+        "prostatex_test": ["test"],
+    }
+    submitted = pd.read_csv(layout.challenge_file("epoch_003"), dtype={"ProxID": str, "fid": str})
+    clin_sig = {f"{row.ProxID}/{row.fid}/1": row.ClinSig for row in submitted.itertuples()}
+    test = predictions[predictions["subset"] == "test"]
+    assert test["probability"].to_numpy() == pytest.approx([clin_sig[key] for key in test["finding_key"]], abs=1e-12)
+    trained_on = predictions.loc[predictions["subset"] == "train", "finding_key"].iloc[0]
+    models = {model["model"]: model for model in trace_finding(layout, trained_on)["models"]}
+    assert models["challenge/epoch_003"]["subset"] == "train"
+    hashes = json.loads(layout.metrics("challenge").read_text())["model_sha256"]
+    assert models["challenge/epoch_003"]["model_sha256"] == hashes["epoch_003"]
+    assert len(runs_of_models([hashes["epoch_001"]])[hashes["epoch_001"]]) == 1
 
 
 def test_findings_without_images_get_the_prior_and_are_listed(layout):

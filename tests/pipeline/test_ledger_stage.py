@@ -12,8 +12,10 @@ from ruamel.yaml import YAML
 from lesion_transfer.stages import ledger as stage
 from lesion_transfer.stages.assign import assign
 from lesion_transfer.stages.layout import Layout, StageError
+from lesion_transfer.stages.ledger_inputs import ledger_inputs
 from lesion_transfer.stages.outer import outer
 from lesion_transfer.stages.split import split
+from lesion_transfer.transfer.arms import phase_tree
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -170,6 +172,19 @@ def test_a_killed_ledger_goes_on_to_the_same_bytes(layout, finished, monkeypatch
     assert third == [(1, 0), (1, 1)]
     table = pd.read_csv(layout.arms / "full" / "ds4_full" / "predictions.csv")
     assert sorted(table["replicate"].unique()) == [0, 1]
+
+
+def test_images_of_one_finding_are_averaged(layout):
+    settings = layout.settings()
+    tree = phase_tree({"full": settings.arm_steps("full")})
+    inputs = ledger_inputs(layout, settings, tree, "cpu")
+    keys = inputs.cohorts[inputs.target].findings["finding_key"].tolist()[:2]
+    nodes = {node.key: {"probability": [0.1, 0.5, 0.3, 0.9]} for node in tree.nodes}
+    result = {"replicate": 0, "fold": 1, "finding_key": [keys[1], keys[0], keys[1], keys[0]], "nodes": nodes}
+    table = stage.predictions(inputs, [result])["full"]["ds4_full"]
+    assert dict(zip(table["finding_key"], table["probability"], strict=True)) == pytest.approx(
+        {keys[1]: 0.2, keys[0]: 0.7}
+    )
 
 
 def test_folds_that_do_not_know_a_finding_are_refused(layout, tmp_path, monkeypatch):

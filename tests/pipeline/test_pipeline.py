@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -132,6 +133,22 @@ def test_mlflow_holds_seven_phases_of_one_pipeline(reproduced):
         "checks/augmented_dots.png",
     } <= artifacts
     assert {"gradient_flow/epoch_0001.png", "gradient_flow/evolution.png", "model/model.safetensors"} <= artifacts
+
+
+def test_the_report_says_where_its_models_come_from(reproduced, tmp_path):
+    """The versioned page by hashes, as its bytes depend on inputs alone; its copy in MLflow by revision and runs."""
+    runs = mlflow_runs(reproduced)
+    page = (reproduced.root / "reports/report.html").read_text()
+    client = MlflowClient(tracking_uri=f"sqlite:///{reproduced.root}/mlflow.db")
+    made = runs["report"][0]
+    copy = Path(client.download_artifacts(made.info.run_id, "report.html", str(tmp_path))).read_text()
+    assert made.data.tags["dvc.baseline_rev"] in copy
+    assert made.data.tags["dvc.baseline_rev"] not in page
+    for name in PHASES:
+        assert runs[name][0].data.tags["lesion.model_sha256"] in page
+        address = f"/#/experiments/{made.info.experiment_id}/runs/{runs[name][0].info.run_id}"
+        assert f"http://127.0.0.1:5000{address}" in copy
+        assert runs[name][0].info.run_id not in page
 
 
 def test_one_phases_entry_reruns_it_and_those_after_it(project):

@@ -212,3 +212,41 @@ def test_a_real_patch_archive_that_the_model_never_saw(real_data, model, tmp_pat
     assert len(table) == 252
     assert excluded.empty
     assert table["probability"].nunique() > 200
+
+
+def test_augmented_copies_are_the_same_every_time(tmp_path, model):
+    images = np.random.default_rng(0).integers(0, 256, (2, 1, 101, 101)).astype(np.uint8)
+    folder = write_folder(tmp_path / "archive", images, spacing_x=[1.0, 1.0], spacing_y=[1.0, 1.0])
+    first, second = (predict_folder(open_model(str(model)), folder, copies=2)[0] for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    assert first["probability"].nunique() == 6
+
+
+def archive_model(folder, network, scale):
+    """A model of a patch archive whose numbers lay in `scale`, with one z-score for all."""
+    info = {
+        **network.description(),
+        "channels": ["dwi"],
+        "zscore": {"scope": "dataset", "channels": ["dwi"], "mean": [100.0], "std": [30.0]},
+        "kind": "patch_archive",
+        "cohort_options": OPTIONS.model_dump(mode="json"),
+        "augmentation": AugmentationOptions().model_dump(mode="json"),
+        "seed": 1,
+        "display_scale": scale,
+    }
+    save_model(folder, network.state_dict(), info)
+    return open_model(str(folder))
+
+
+def test_an_archive_of_any_range_is_read_by_the_scale_of_the_training(tmp_path, network, caplog):
+    """One lesion's own smallest and largest value would give it another contrast than it had in its data set."""
+    opened = archive_model(tmp_path / "model", network, {"low": [-200.0], "high": [1000.0]})
+    images = np.random.default_rng(0).uniform(-150, 700, (3, 1, 101, 101))
+    images[1] /= 3
+    spacing = {"spacing_x": 1.0, "spacing_y": 1.0}
+    together, _ = predict_folder(opened, write_folder(tmp_path / "three", images, **spacing))
+    alone, _ = predict_folder(opened, write_folder(tmp_path / "one", images[1:2], **spacing))
+    assert alone["probability"].to_numpy() == pytest.approx([together["probability"][1]], abs=1e-7)
+    assert not caplog.records
+    predict_folder(opened, write_folder(tmp_path / "bytes", images.clip(0, 255).astype(np.uint8), **spacing))
+    assert "of another kind than those of the archive" in caplog.text

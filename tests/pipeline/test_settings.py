@@ -143,3 +143,16 @@ def test_a_fourth_body_part_is_two_more_entries():
     content["transfer"]["ds4_frozen"]["start"] = "ds5_frozen"
     names = [phase.name for phase in settings_from(content).ordered_phases()]
     assert names.index("ds3_full") < names.index("ds5_frozen") < names.index("ds4_frozen")
+
+
+def test_the_target_may_have_its_sequences_as_images_of_their_own():
+    """Mode separate: one channel an image, whatever the number of sequences; arms are held to that number."""
+    separate = {"cohorts__prostatex_dwi__mode": "separate", "cohorts__prostatex_dwi__channels": ["t2", "dwi", "adc"]}
+    assert settings_from(changed(**separate)).cohorts["prostatex_dwi"].image_channels == ["image"]
+
+
+def test_an_arms_cohort_has_patches_of_the_targets_size():
+    small = changed(arms__other={"cohorts": {"brain": "small"}}, ledger__arms=["full", "other"])
+    small["cohorts"]["small"] = {**small["cohorts"]["brain"], "patch_pixels": 33}
+    with pytest.raises(SettingsError, match="small has another patch_pixels"):
+        settings_from(small)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from lesion_transfer.tracking import MODEL_TAG, canonical, flatten, list_runs, tracked_run, tracking_uri
+from lesion_transfer.tracking import MODEL_TAG, TrackingError, canonical, flatten, list_runs, tracked_run, tracking_uri
 
 
 @pytest.fixture
@@ -120,3 +120,23 @@ def test_stages_of_one_dvc_process_share_the_pipeline(tmp_path, monkeypatch):
     assert ids[0][0] == ids[0][1]
     assert ids[0][0] != ids[1][0]
     assert ids[0][0].startswith("repro-")
+
+
+def test_a_run_that_was_deleted_in_the_ui_is_not_opened_again(store):
+    with pytest.raises(KeyboardInterrupt), tracked_run("train", stage="train", params={}, tags={}) as run:
+        raise KeyboardInterrupt
+    client(store).delete_run(run.run_id)
+    with tracked_run("train", stage="train", params={}, tags={}, continues=run.run_id) as other:
+        pass
+    assert other.run_id != run.run_id
+    found = client(store).get_run(other.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["lesion.continues_run"] == run.run_id
+
+
+def test_a_deleted_experiment_is_a_sentence_with_the_way_back(store):
+    with tracked_run("train", stage="train", params={}, tags={}) as run:
+        pass
+    client(store).delete_experiment(run.experiment_id)
+    with pytest.raises(TrackingError, match=f"mlflow experiments restore --experiment-id {run.experiment_id}"):
+        list_runs()

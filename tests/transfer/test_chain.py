@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lesion_transfer.learning.data import TrainingData
-from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
+from lesion_transfer.learning.errors import TrainingError
+from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
 from lesion_transfer.transfer import chain
 from lesion_transfer.transfer.arms import arm_steps, phase_tree
 from lesion_transfer.transfer.chain import ChainOptions, FoldData, train_tree
@@ -126,6 +127,30 @@ def test_equal_updates_are_equal(tree, trained):
         assert len(updates) == 1, name
     # the source has more rows than the target, so without the correction they would differ
     assert nodes[tree.keys["full"]["ds2_full"]].n_updates > nodes[tree.keys["full"]["ds4_full"]].n_updates
+
+
+def test_equal_updates_are_equal_with_undersampling(data):
+    """Whose epochs are of the smaller class, which is not to the larger one as in the other cohort."""
+    brain = data.cohorts["brain"]
+    labels = brain.labels.clone()
+    labels[brain.train_rows[:8]] = 0
+    uneven = replace(data, cohorts={**data.cohorts, "brain": replace(brain, labels=labels)})
+    options = OPTIONS.model_copy(update={"balance": "undersampling", "augmentation_factor": 3, "epochs": 1})
+    arms = {name: ARMS[name] for name in ("full", "equal_updates")}
+    tree = phase_tree(
+        {
+            arm: arm_steps(arm, ArmOptions.model_validate(given), PHASES, list(PHASES), dict.fromkeys(PHASES, options))
+            for arm, given in arms.items()
+        }
+    )
+    nodes = train_tree(tree, uneven, CHAIN, seed=3)
+    for name in PHASES:
+        assert len({nodes[tree.keys[arm][name]].n_updates for arm in arms}) == 1, name
+
+
+def test_the_limits_of_gradients_are_those_asked_for(data, tree):
+    with pytest.raises(TrainingError, match="gradient"):
+        train_tree(tree, data, replace(CHAIN, limits=GradientLimits(exploding=1e-9)), seed=3)
 
 
 def test_only_source_labels_are_permuted(data, tree, trained):

@@ -119,8 +119,9 @@ def test_the_scale_bar_is_as_long_as_it_says(make_stack, open_page):
     for key, width_mm, bar_mm in (("0", 6, 1), ("2", 10, 2)):
         shown.press(key)
         assert shown.page.locator("#scale text").text_content() == f"{bar_mm} mm"
-        bar, image = shown.page.locator("#scale path").bounding_box(), shown.page.locator("#image").bounding_box()
-        assert bar["width"] / image["width"] == pytest.approx(bar_mm / width_mm, abs=0.01)
+        drawn = shown.page.evaluate("document.querySelector('#scale path').getBBox().width")
+        image = shown.page.locator("#image").bounding_box()
+        assert drawn / image["width"] == pytest.approx(bar_mm / width_mm, abs=0.005)
     assert open_page(make_stack(grid=None)).page.locator("#scale text").count() == 0
 
 

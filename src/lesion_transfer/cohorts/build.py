@@ -47,13 +47,14 @@ def build_cohort(
     source_sha256: Mapping[str, str],
     progress: Callable[[int], None] | None = None,
     root: Path | None = None,
+    display_scale: Mapping[str, Any] | None = None,
 ) -> Cohort:
     """Crops every finding and writes images.npy, findings.csv, excluded.csv and cohort.json into `out`.
 
     findings: those of one patient consecutive (CHANNEL_mean and _std are over that patient's slices), read one by one.
     source_sha256: of every source file, by str(SequenceSlice.file). progress: called with the number of findings and
     exclusions seen so far. root: CHANNEL_file and cohort.json name files relative to it, so that bytes do not depend
-    on where the data lie.
+    on where the data lie. display_scale: noted in cohort.json as it is.
 
     In mode separate each sequence of a finding is an image of its own, and a column `sequence` says which.
 
@@ -75,7 +76,8 @@ def build_cohort(
     channel_columns = [f"{channel}_{name}" for channel in options.image_channels for name in CHANNEL_COLUMNS]
     columns = [*FINDING_COLUMNS, *sequence, *channel_columns, "image_sha256"]
     write_csv(out / "findings.csv", pd.DataFrame(building.rows, columns=columns))
-    write_json(out / "cohort.json", _info(building))
+    scale = {} if display_scale is None else {"display_scale": display_scale}
+    write_json(out / "cohort.json", _info(building) | scale)
     return load_cohort(out)
 
 

@@ -171,7 +171,8 @@ def _draw(table: pd.DataFrame, share: float, seed: int) -> set[int]:
     limit = min(table["unit"].nunique(), int(table["target"].value_counts().max()))
     if limit < 2:
         return set()
-    fraction = Fraction(share).limit_denominator(_FINEST_SHARE)
+    finest = 1 / _FINEST_SHARE
+    fraction = Fraction(min(max(share, finest), 1 - finest)).limit_denominator(_FINEST_SHARE)
     k = min(max(fraction.denominator, 2), limit)
     m = min(max(1, round(share * k)), k - 1)
     folds = [table.iloc[rows] for rows in _partition(table, k, seed)]

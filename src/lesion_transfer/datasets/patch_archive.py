@@ -1,5 +1,6 @@
 """A patch archive: findings that arrive already cut out, `images.npy` with a row of `findings.csv` for each image."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from lesion_transfer.datasets.tables import (
 )
 from lesion_transfer.imaging.walk import files_below
 
+log = logging.getLogger(__name__)
 IMAGES = "images.npy"
 FINDINGS = "findings.csv"
 
@@ -60,14 +62,20 @@ def _archive(source: Path) -> Path:
     return found[0]
 
 
+def display_scale(source: Path) -> DisplayScale:
+    """How the archive's own numbers become display values; DatasetError where they cannot be read."""
+    return DisplayScale.of(_open_images(_archive(source) / IMAGES))
+
+
 def read_findings(
-    source: Path, tables: Path, channels: Sequence[str], slice_rule: str
+    source: Path, tables: Path, channels: Sequence[str], slice_rule: str, trained: DisplayScale | None = None
 ) -> Iterator[Finding | Exclusion]:
     """The findings of the archive in display values, patient by patient.
 
     channels names the archive's channels, all of them, in their order. Without x, y the lesion is the centre of the
     patch; without spacing_x, spacing_y the spacing is unknown. pos, where given, is the position in the patient (LPS,
-    mm). slice_rule is not read: slices were chosen before.
+    mm). slice_rule is not read: slices were chosen before. trained: the scale of the archive that a model was trained
+    on, which numbers of no range of their own are read by (DisplayScale.for_model).
     """
     file = _archive(source) / IMAGES
     images = _open_images(file)
@@ -77,6 +85,10 @@ def read_findings(
             "Name each of them, in order."
         )
     scale = DisplayScale.of(images)
+    if trained is not None:
+        scale, concern = scale.for_model(trained)
+        if concern:
+            log.warning("%s: %s", file, concern)
     for patient in by_patient(_rows(tables / FINDINGS, len(images))):
         for patch in patient:
             try:

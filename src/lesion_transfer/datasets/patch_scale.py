@@ -1,5 +1,6 @@
 """How the numbers of a patch archive, which may be of any range, become display values in [0, 255]."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,6 +35,34 @@ class DisplayScale:
         if low.min() >= 0 and high.max() <= 1 and images.dtype.kind in "bf":
             return cls((0.0,) * channels, (1.0,) * channels)
         return cls(tuple(low.tolist()), tuple(high.tolist()))
+
+    @property
+    def is_stretched(self) -> bool:
+        """Whether the range is the archive's own, and not that of uint8 or [0, 1]."""
+        return set(self.low) != {0.0} or set(self.high) not in ({255.0}, {1.0})
+
+    def for_model(self, trained: Self) -> tuple[Self, str]:
+        """The scale by which a model of an archive of scale `trained` reads this one, and what is wrong with it.
+
+        One lesion's smallest and largest value are not those of a data set: a stretched scale is the training's.
+        """
+        if len(self.low) != len(trained.low) or not (self.is_stretched or trained.is_stretched):
+            return self, ""
+        if trained.is_stretched and (self.is_stretched or set(self.high) == {1.0}):
+            return trained, ""
+        return self, (
+            "its numbers are of another kind than those of the archive that the model was trained on (whole numbers "
+            "of 0 to 255, shares of 0 to 1, or any other range), so its predictions may mean little"
+        )
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Plain lists for JSON; from_dict gives back an equal object."""
+        return {"low": list(self.low), "high": list(self.high)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Sequence[float]]) -> Self:
+        """The object whose to_dict gave `content`."""
+        return cls(tuple(map(float, content["low"])), tuple(map(float, content["high"])))
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         """(channels, rows, columns) to the same shape, float32 in [0, 255]; a channel of one value becomes 0."""

@@ -1,12 +1,13 @@
 """Which rows an epoch shows, so that both classes weigh the same (thesis 5.2.1)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
 from lesion_transfer.learning.errors import TrainingError
+from lesion_transfer.learning.options import Balance
 
 
 def labelled(labels: Tensor, rows: Tensor) -> Tensor:
@@ -24,20 +25,29 @@ def epoch_rows(labels: Tensor, rows: Tensor, factor: float, generator: torch.Gen
     classes = [members for members in _by_class(labels, rows) if len(members)]
     if not classes:
         raise TrainingError("None of the training rows has a label, so there is nothing to learn from.")
-    n_draws = round(factor * max(len(members) for members in classes))
+    n_draws = draws_of_each_class(labels, rows, factor, "augmentation")
     drawn = torch.cat([_drawn_equally(members, n_draws, generator) for members in classes])
     return drawn[torch.randperm(len(drawn), generator=generator)]
 
 
 def undersampled_rows(labels: Tensor, rows: Tensor, factor: float, generator: torch.Generator) -> Tensor:
-    """The rows (N,) of one epoch in round(factor) rounds: in each all of the smaller class and as many of the larger.
+    """The rows (N,) of one epoch in `factor` rounds: in each all of the smaller class and as many of the larger.
 
-    Raises TrainingError where a class is missing.
+    A factor that is no whole number ends with a round of a part of both. Raises TrainingError where a class is missing.
     """
-    if not all(len(members) for members in _by_class(labels, rows)):
+    classes = _by_class(labels, rows)
+    smaller = min(len(members) for members in classes)
+    if not smaller:
         raise TrainingError("balance is undersampling, but the training rows are of one class: none would be left.")
-    sampler = UndersamplingSampler(labels, rows, generator)
-    return torch.tensor([row for _ in range(round(factor)) for row in sampler])
+    rounds, rest = divmod(draws_of_each_class(labels, rows, factor, "undersampling"), smaller)
+    sizes = [smaller] * rounds + [rest] * (rest > 0)
+    return torch.cat([_as_many_of_each(classes, n, generator) for n in sizes])
+
+
+def draws_of_each_class(labels: Tensor, rows: Tensor, factor: float, balance: Balance) -> int:
+    """How many rows of each class an epoch shows, at least one: of the larger or, undersampled, the smaller class."""
+    sizes = [len(members) for members in _by_class(labels, rows)]
+    return max(1, round(factor * (max(sizes) if balance == "augmentation" else min(sizes))))
 
 
 class UndersamplingSampler(Sampler[int]):
@@ -54,15 +64,19 @@ class UndersamplingSampler(Sampler[int]):
         return 2 * min(len(members) for members in self._classes)
 
     def __iter__(self) -> Iterator[int]:
-        n = len(self) // 2
-        parts = [members[torch.randperm(len(members), generator=self._generator)[:n]] for members in self._classes]
-        drawn = torch.cat(parts)
-        return iter(drawn[torch.randperm(len(drawn), generator=self._generator)].tolist())
+        return iter(_as_many_of_each(self._classes, len(self) // 2, self._generator).tolist())
 
 
 def _by_class(labels: Tensor, rows: Tensor) -> list[Tensor]:
     """The negative and the positive rows."""
     return [rows[labels[rows] == value] for value in (0, 1)]
+
+
+def _as_many_of_each(classes: Sequence[Tensor], n: int, generator: torch.Generator) -> Tensor:
+    """n rows of each class, shuffled."""
+    parts = [members[torch.randperm(len(members), generator=generator)[:n]] for members in classes]
+    drawn = torch.cat(parts)
+    return drawn[torch.randperm(len(drawn), generator=generator)]
 
 
 def _drawn_equally(members: Tensor, n_draws: int, generator: torch.Generator) -> Tensor:

@@ -21,6 +21,8 @@ OptimizedMetric = Literal[
 ]
 ArchitectureName = Literal["thesis_vgg", "xmasnet", "habib", "resnet18", "resnet50", "vgg16", "inception"]
 
+Balance = Literal["augmentation", "undersampling"]
+
 
 class NetworkOptions(Options):
     """The network of the thesis (chapter 5), whose sizes are parameters, or one of others with its published sizes."""
@@ -76,7 +78,7 @@ class TrainingOptions(Options):
     batch_size: Annotated[int, Field(ge=2)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     epochs: Annotated[int, Field(ge=1)]
-    balance: Literal["augmentation", "undersampling"] = "augmentation"
+    balance: Balance = "augmentation"
     """augmentation: the smaller class is drawn more often; undersampling: the larger class is thinned out each time."""
     augmentation_factor: Annotated[float, Field(ge=1)]
     """How often an epoch draws each sample of the larger class (undersampling: of the smaller class)."""

@@ -101,7 +101,12 @@ class StateFile:
         if self._place is None or self._unwritten is None:
             return
         begun = time.monotonic()
-        save_state(self._place.path, self._unwritten, self._place.fingerprint)
+        try:
+            save_state(self._place.path, self._unwritten, self._place.fingerprint)
+        except (OSError, SafetensorError) as error:
+            # what is there to protect a training must not end it: a full disk, a folder that is another machine's
+            log.warning("no state is kept from here on, so that a killed training starts anew: %s", error)
+            self._place = None
         self._unwritten = None
         ended = time.monotonic()
         self._next_time = ended + (ended - begun) / SHARE_OF_TIME

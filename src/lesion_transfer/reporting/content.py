@@ -116,6 +116,10 @@ class ReportContent:
     """params.yaml as it was; nested keys are shown with dots."""
     model_cards: tuple[str, ...] = ()
     """Files beside the report, relative to its folder."""
+    revision: str = ""
+    """The Git revision it was made from; empty in the file that DVC versions, whose bytes depend on inputs alone."""
+    run_pages: Mapping[str, str] = field(default_factory=dict)
+    """By phase, the page of its MLflow run; empty as `revision`."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Files that the numbers were computed from, with their SHA-256."""
 

@@ -1,6 +1,7 @@
 """Stage `challenge`: a network of the reproduction's kind trained on all findings predicts the test findings (5.3)."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.evaluation.challenge import submission
+from lesion_transfer.evaluation.predictions import COLUMNS
 from lesion_transfer.files import write_csv, write_json
 from lesion_transfer.learning.checkpoint import load_model, save_model
 from lesion_transfer.learning.network import LesionNetwork, build_network
@@ -18,23 +20,27 @@ from lesion_transfer.learning.training import state_copy, train
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.compute import prepare_compute
 from lesion_transfer.stages.layout import Layout, entry, require
-from lesion_transfer.stages.phase_mirror import mirror_epoch
+from lesion_transfer.stages.phase_files import made_of
+from lesion_transfer.stages.phase_mirror import mirror_course, mirror_data, mirror_epoch
+from lesion_transfer.stages.phase_watch import PhaseWatch
+from lesion_transfer.stages.predictions import predictions
 from lesion_transfer.stages.progress import progress_bar
 from lesion_transfer.stages.reproduction import NAME as REPRODUCTION
-from lesion_transfer.stages.reproduction import made_of
 from lesion_transfer.stages.training_data import LoadedCohort, with_rows
 from lesion_transfer.tracking import MODEL_TAG, tracked_run
 
 NAME = "challenge"
 
 
-def challenge(layout: Layout, test_cohort: str) -> None:
-    """Writes models/challenge/epoch_NNN, reports/challenge/epoch_NNN.csv and reports/challenge.json.
+def challenge(layout: Layout, test_cohort: str | None = None) -> None:
+    """Writes models/challenge (history.csv; a model with its predictions.csv in epoch_NNN), the submissions
+    reports/challenge/epoch_NNN.csv, and reports/challenge.json.
 
     All labelled findings of the reproduction's cohort train, from the reproduction's initialisation, without validation
     and without scheduler.
     """
     settings = layout.settings()
+    test_cohort = test_cohort or next(iter(settings.challenge), "")
     asked = entry(settings.challenge, test_cohort, "challenge")
     options = settings.challenge_hyperparameters(test_cohort)
     device = prepare_compute(settings)
@@ -45,20 +51,23 @@ def challenge(layout: Layout, test_cohort: str) -> None:
     images = torch.from_numpy(loaded.zscore.apply(test))
     network = _start(layout, settings, loaded)
     kept: dict[int, dict[str, float]] = {}
+    sha256s: dict[int, str] = {}
     params = {**options.model_dump(mode="json"), **asked.model_dump(mode="json", include={"keep_epochs", "ensemble"})}
     params |= {"cohort": settings.reproduction.cohort, "test_cohort": test_cohort, "seed": settings.seed}
     with tracked_run(NAME, stage=f"{NAME}@{test_cohort}", params=params, tags={}) as run:
         with progress_bar(f"training {NAME}", options.epochs) as move:
+            watch = PhaseWatch(NAME, [options], move, score="train_auc")
 
             def after_epoch(row: dict[str, float]) -> None:
                 epoch = int(row["epoch"])
                 mirror_epoch(run, row, 0)
-                move(epoch, note=f"training AUC {row['train_auc']:.3f}")
+                watch.epoch(0, row)
                 if epoch in asked.keep_epochs:
-                    run.set_tags({MODEL_TAG: _keep(layout, settings, network, loaded, epoch)})
                     kept[epoch] = _mean_by_finding(test, predict_probabilities(network, images, test.patch_pixels))
+                    read = pd.concat([predictions(network, loaded), _of_test(test, kept[epoch])], ignore_index=True)
+                    sha256s[epoch] = _keep(layout, settings, network, loaded, epoch, read)
 
-            train(
+            result = train(
                 network,
                 loaded.data,
                 options,
@@ -69,6 +78,8 @@ def challenge(layout: Layout, test_cohort: str) -> None:
                 patch_pixels=loaded.cohort.patch_pixels,
                 device=device,
                 on_epoch=after_epoch,
+                limits=settings.gradient_flow,
+                on_estimate=partial(watch.estimate, 0),
             )
         prior = float(labels.mean())
         files = {f"epoch_{epoch:03d}": probabilities for epoch, probabilities in sorted(kept.items())}
@@ -80,7 +91,15 @@ def challenge(layout: Layout, test_cohort: str) -> None:
             write_csv(layout.challenge_file(name), submission(published, probabilities, prior))
         phantom = any(settings.is_phantom(name) for name in (test_cohort, settings.reproduction.cohort))
         summary = _summary(test, published, prior, files, phantom=phantom)
+        summary["model_sha256"] = {f"epoch_{epoch:03d}": sha256 for epoch, sha256 in sorted(sha256s.items())}
         write_json(layout.metrics(NAME), summary)
+        write_csv(layout.model(NAME) / "history.csv", pd.DataFrame(result.history).astype({"epoch": int}))
+        mirror_course(run, NAME, result, None, settings.gradient_flow.every)
+        mirror_data(run, loaded, {"train": "training"})
+        for epoch, sha256 in sorted(sha256s.items()):
+            known = {**params, "epoch": epoch}
+            with run.child(f"{NAME} epoch {epoch}", params=known, tags={MODEL_TAG: sha256}):
+                pass
         run.log_metrics({"n_findings": len(published), "n_filled_with_prior": len(summary["filled_with_prior"])})
         run.log_folder(layout.challenge_file("any").parent, "submissions")
         run.log_folder(layout.model(NAME), "models")
@@ -110,14 +129,24 @@ def _start(layout: Layout, settings: Settings, loaded: LoadedCohort) -> LesionNe
     return build_network(settings.reproduction_network(), channels, dropout, generator, pixels)
 
 
-def _keep(layout: Layout, settings: Settings, network: LesionNetwork, loaded: LoadedCohort, epoch: int) -> str:
-    """Saves the model as it is now and returns its hash."""
+def _of_test(test: Cohort, probabilities: Mapping[str, float]) -> pd.DataFrame:
+    """The predictions table of INTERFACES for the test findings, whose labels nobody has."""
+    rows = test.findings.drop_duplicates("finding_key")[["finding_key", "patient_id", "finding_id", "label"]]
+    rows = rows.assign(cohort=test.name, subset="test", fold=pd.array([pd.NA] * len(rows), dtype="Int64"))
+    return rows.assign(replicate=0, copy=0, probability=rows["finding_key"].map(probabilities))[list(COLUMNS)]
+
+
+def _keep(
+    layout: Layout, settings: Settings, network: LesionNetwork, loaded: LoadedCohort, epoch: int, read: pd.DataFrame
+) -> str:
+    """Saves the model as it is now with its predictions `read`, and returns its hash."""
     info = {
         **network.description(),
         "phase": NAME,
         **made_of(settings, loaded),
         "epoch": epoch,
     }
+    write_csv(layout.challenge_model(epoch) / "predictions.csv", read)
     return save_model(layout.challenge_model(epoch), state_copy(network), info)
 
 

@@ -52,6 +52,7 @@ def check_settings(layout: Layout) -> None:
             report.unlink()
             layout.checked(report.stem).unlink(missing_ok=True)
             shutil.rmtree(layout.check_pictures(report.stem), ignore_errors=True)
+    _clear_cohorts(layout, asked)
     sources = [Path(str(module.__file__)) for module in SHARED]
     package = Path(str(errors.__file__)).parent
     hashes = {source.relative_to(package).as_posix(): file_sha256(source) for source in sources}
@@ -59,3 +60,18 @@ def check_settings(layout: Layout) -> None:
     write_text(layout.settings_checked, "params.yaml was read without a fault by\n" + listed)
     placed = [(name, cohort.dataset) for name, cohort in asked.cohorts.items()]
     write_csv(layout.cohort_datasets, pd.DataFrame(placed, columns=["cohort", "dataset"]))
+
+
+def _clear_cohorts(layout: Layout, asked: settings.Settings) -> None:
+    """Removes the results of cohorts and data sets that params.yaml no longer has, which folders hold as dependencies.
+
+    Only what DVC made, which its cache keeps: a folder that somebody put there is left alone.
+    """
+    lock = layout.root / "dvc.lock"
+    made = lock.read_text(encoding="utf-8") if lock.exists() else ""
+    for path in sorted([*(layout.root / "data" / "cohorts").glob("*"), *(layout.root / "data").glob("*/*.csv")]):
+        stage = {"cohorts": "cohort", "assigned": "assign", "splits": "split"}.get(path.parent.name, "")
+        known = set(asked.datasets if stage == "split" else asked.cohorts)
+        if stage and path.stem not in known and f"  {stage}@{path.stem}:\n" in made:
+            log.warning("%s is no longer in params.yaml: %s is removed (DVC's cache keeps it)", path.stem, path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

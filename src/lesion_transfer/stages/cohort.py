@@ -4,12 +4,16 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from lesion_transfer.cohorts.build import build_cohort
+from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets.finding import Exclusion, Finding
+from lesion_transfer.datasets.patch_archive import display_scale
 from lesion_transfer.datasets.registry import reader_of
+from lesion_transfer.files import plain_cell
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, entry, require
 from lesion_transfer.stages.progress import progress_bar
@@ -24,9 +28,18 @@ def cohort(layout: Layout, name: str) -> None:
     findings, hashes, source = open_findings(layout, settings, name)
     shutil.rmtree(layout.cohort(name), ignore_errors=True)
     with progress_bar(f"cutting {name}") as move:
-        built = build_cohort(findings, options, layout.cohort(name), hashes, move, source)
+        built = build_cohort(
+            findings, options, layout.cohort(name), hashes, move, source, _archive_scale(settings, options, source)
+        )
     for concern, rows in built.findings[built.findings["concern"] != ""].groupby("concern"):
         log.warning("%s: %s: %s", name, concern, ", ".join(rows["finding_key"].unique()))
+
+
+def _archive_scale(settings: Settings, options: CohortOptions, source: Path) -> dict[str, Any] | None:
+    """How the numbers of a patch archive became display values, for `lesion predict` to do it again; else None."""
+    if settings.datasets[options.dataset].kind != "patch_archive":
+        return None
+    return display_scale(source).to_dict()
 
 
 def open_findings(
@@ -38,7 +51,10 @@ def open_findings(
     manifest = pd.read_csv(require(layout.manifest(dataset), f"lesion acquire {dataset}"), dtype=str)
     source = layout.source(settings, dataset)
     require(source, f"lesion acquire {dataset}")
-    hashes = {str(source / path): sha256 for path, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)}
+    hashes = {
+        str(source / plain_cell(path)): sha256
+        for path, sha256 in zip(manifest["path"], manifest["sha256"], strict=True)
+    }
     findings = reader_of(settings.datasets[dataset]).read_findings(
         source, layout.tables(dataset), options.channels, options.slice_rule
     )

@@ -42,6 +42,9 @@ def ledger(layout: Layout) -> None:
         generator = named_generator(settings.seed, "ledger", "bootstrap")
         content = ledger_content(tables, asked.reference, asked.smallest_difference, generator, asked.bootstrap_draws)
         content |= {"target": settings.target, "phantom": settings.is_phantom(settings.target)}
+        if any(settings.cross_validation(name).lrs for name in settings.phases):
+            # their rates were found on rows that the folds here test
+            content["verdict"] += " Its trainings use the learning rates as set, not those that cv.lrs found."
         shutil.rmtree(layout.arms, ignore_errors=True)
         for arm, phases in tables.items():
             for phase, table in phases.items():
@@ -75,22 +78,32 @@ def _all_folds(settings: Settings, inputs: LedgerInputs, folder: Path) -> Result
 
 
 def predictions(inputs: LedgerInputs, results: Results) -> dict[str, dict[str, pd.DataFrame]]:
-    """The predictions table of INTERFACES by arm and phase: a row a finding of the target and repeat, all tested."""
-    findings = inputs.cohorts[inputs.target].findings.set_index("finding_key", drop=False)
+    """The predictions table of INTERFACES by arm and phase: a row a finding of the target and repeat, all tested.
+
+    Where each sequence is an image of its own (mode separate), a finding's probability is the mean over its images.
+    """
+    findings = inputs.cohorts[inputs.target].findings.drop_duplicates("finding_key")
+    findings = findings.set_index("finding_key", drop=False)
     cells = []
     for result in results:
-        own = findings.loc[result["finding_key"], ["finding_key", "patient_id", "finding_id", "label"]]
+        keys = list(dict.fromkeys(result["finding_key"]))
+        own = findings.loc[keys, ["finding_key", "patient_id", "finding_id", "label"]]
         cells.append(own.assign(replicate=result["replicate"], fold=result["fold"]))
     rows = pd.concat(cells, ignore_index=True).assign(cohort=inputs.target, subset="test", copy=0)
     return {
         arm: {
-            phase: rows.assign(probability=[p for result in results for p in result["nodes"][key]["probability"]])[
-                list(COLUMNS)
-            ]
+            phase: rows.assign(probability=[p for result in results for p in _by_finding(result, key)])[list(COLUMNS)]
             for phase, key in keys.items()
         }
         for arm, keys in inputs.tree.keys.items()
     }
+
+
+def _by_finding(result: dict[str, Any], node: str) -> list[float]:
+    """The probabilities that a node gave the fold's findings, in the order of their first images."""
+    of_images = pd.Series(result["nodes"][node]["probability"])
+    means: list[float] = of_images.groupby(result["finding_key"], sort=False).mean().tolist()
+    return means
 
 
 def trainings(inputs: LedgerInputs, results: Results) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def ledger_inputs(layout: Layout, settings: Settings, tree: PhaseTree, device: s
         {name: _outer_rows(layout, cohorts[name].findings) for name in beside},
         settings.target,
         tree,
-        ChainOptions(settings.network, settings.augmentation, settings.roulette.n, device),
+        ChainOptions(settings.network, settings.augmentation, settings.roulette.n, device, settings.gradient_flow),
         settings.seed,
     )
 
@@ -98,6 +98,8 @@ def fingerprint(inputs: LedgerInputs, settings: Settings) -> str:
         "roulette": inputs.chain.roulette_n,
         "seed": inputs.seed,
         "threads": settings.threads,
+        # a CPU always repeats itself
+        "deterministic": settings.deterministic or inputs.chain.device == "cpu",
         "machine": [
             platform.machine(),
             torch.backends.cpu.get_cpu_capability(),

@@ -15,6 +15,7 @@ from lesion_transfer.learning.training import TrainingResult
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.phase_start import Start
 from lesion_transfer.stages.predictions import enhanced_predictions, predictions
+from lesion_transfer.stages.training_data import LoadedCohort
 from lesion_transfer.transfer.freezing import assert_frozen, extractor_sha256
 
 
@@ -31,13 +32,7 @@ def write_phase(folder: Path, settings: Settings, start: Start, result: Training
         **network.description(),
         "phase": phase.name,
         "replicate": start.replicate,
-        "cohort": phase.cohort,
-        "channels": loaded.cohort.channels,
-        "zscore": loaded.zscore.to_dict(),
-        "kind": settings.datasets[settings.dataset_of(phase.cohort)].kind,
-        "cohort_options": settings.cohorts[phase.cohort].model_dump(mode="json"),
-        "augmentation": settings.augmentation.model_dump(mode="json"),
-        "seed": settings.seed,
+        **made_of(settings, loaded),
         "best_epoch": result.best_epoch,
         "epochs_trained": len(result.history),
         "frozen": phase.frozen,
@@ -51,6 +46,22 @@ def write_phase(folder: Path, settings: Settings, start: Start, result: Training
         table = pd.concat([table, enhanced_predictions(network, loaded, settings)], ignore_index=True)
     summary = write_training(folder, start.replicate, result, info, table)
     return {**summary, "extractor_unchanged": info["extractor_sha256_before"] == info["extractor_sha256_after"]}
+
+
+def made_of(settings: Settings, loaded: LoadedCohort) -> dict[str, Any]:
+    """What model.json says of the images, so that `lesion predict` makes new ones in the same way."""
+    name = loaded.cohort.name
+    scale = loaded.cohort.info.get("display_scale")
+    return {
+        "cohort": name,
+        "channels": loaded.cohort.channels,
+        "zscore": loaded.zscore.to_dict(),
+        "kind": settings.datasets[settings.dataset_of(name)].kind,
+        "cohort_options": settings.cohorts[name].model_dump(mode="json"),
+        "augmentation": settings.augmentation.model_dump(mode="json"),
+        "seed": settings.seed,
+        **({"display_scale": scale} if scale else {}),
+    }
 
 
 def write_training(

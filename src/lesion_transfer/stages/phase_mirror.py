@@ -121,15 +121,27 @@ def mirror_phase(
     selected_on = summary["validation_selected_on"]
     run.log_metrics({f"best_validation_{key}": value for key, value in selected_on.items()})
     run.log_metrics({"best_epoch": summary["best_epoch"]})
+    mirror_course(run, folder.name, result, result.best_epoch, gradient_figures)
+    run.log_folder(folder, "model")
+    mirror_data(run, loaded, {"train": "training", "validation": "validation"})
+    run.set_tags({MODEL_TAG: str(summary["model_sha256"])})
+
+
+def mirror_course(
+    run: TrackedRun, name: str, result: TrainingResult, best_epoch: int | None, gradient_figures: Every
+) -> None:
+    """The figure of each metric, and of the gradients."""
     history = pd.DataFrame(result.history)
     for metric in METRICS:
-        figure = metric_figure(history, metric, f"{folder.name}: {metric}", result.best_epoch)
+        figure = metric_figure(history, metric, f"{name}: {metric}", best_epoch)
         run.log_bytes(f"figures/{metric}.png", to_screen_png_bytes(figure))
-    for artifact, figure in gradient_figures_of(folder.name, result.gradient_flow, gradient_figures):
+    for artifact, figure in gradient_figures_of(name, result.gradient_flow, gradient_figures):
         run.log_bytes(f"gradient_flow/{artifact}", to_screen_png_bytes(figure))
-    run.log_folder(folder, "model")
-    mirror_checks(run, loaded)
-    for subset, context in (("train", "training"), ("validation", "validation")):
+
+
+def mirror_data(run: TrackedRun, loaded: LoadedCohort, contexts: Mapping[str, str]) -> None:
+    """The cohort by subset with what each was used for, and what was checked of it: the check stage loads no MLflow."""
+    for subset, context in contexts.items():
         run.log_data(
             name=f"{loaded.cohort.name}-{subset}",
             source=f"data/cohorts/{loaded.cohort.name}/images.npy",
@@ -137,11 +149,11 @@ def mirror_phase(
             n_rows=len(loaded.rows(subset)),
             context=context,
         )
-    run.set_tags({MODEL_TAG: str(summary["model_sha256"]), "lesion.cohort_sha256": loaded.sha256})
+    run.set_tags({"lesion.cohort_sha256": loaded.sha256})
+    _mirror_checks(run, loaded)
 
 
-def mirror_checks(run: TrackedRun, loaded: LoadedCohort) -> None:
-    """What was checked of the data that the phase was trained on: the check stage itself loads no MLflow."""
+def _mirror_checks(run: TrackedRun, loaded: LoadedCohort) -> None:
     if loaded.augmented is not None:
         run.log_bytes("checks/augmented_dots.png", augmented_picture(loaded.cohort, loaded.augmented))
         run.log_metrics({"augmented_dot_error_px": loaded.augmented.error_px})

@@ -14,10 +14,15 @@ MOSTLY = 0.5
 
 
 class PhaseWatch:
-    """Follows the members of one population; its methods are the hooks of `learning.population.train_population`."""
+    """Follows the members of one population; its methods are the hooks of `learning.population.train_population`.
 
-    def __init__(self, name: str, members: Sequence[TrainingOptions], move: Move) -> None:
-        self._name, self._members, self._move = name, members, move
+    score: the metric that stands behind the bar.
+    """
+
+    def __init__(
+        self, name: str, members: Sequence[TrainingOptions], move: Move, score: str = "validation_auc"
+    ) -> None:
+        self._name, self._members, self._move, self._score = name, members, move, score
         self._done = [0] * len(members)
         self._to_go = 0
         self._together = 0
@@ -37,7 +42,7 @@ class PhaseWatch:
     def epoch(self, number: int, row: Mapping[str, float]) -> None:
         """After an epoch, with its row of history."""
         self._done[number] = int(row["epoch"])
-        self._move(sum(self._done), note=f"validation AUC {row['validation_auc']:.3f}")
+        self._move(sum(self._done), note=f"{self._score.replace('_auc', ' AUC')} {row[self._score]:.3f}")
         self._told += 1
         if self._begun is not None and self._told == self._together < self._to_go:
             seconds = (time.monotonic() - self._begun) / self._together

@@ -18,6 +18,7 @@ from lesion_transfer.cohorts.normalise import ZScore
 from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets import patch_archive, prostatex
 from lesion_transfer.datasets.finding import Exclusion, Finding
+from lesion_transfer.datasets.patch_scale import DisplayScale
 from lesion_transfer.evaluation.predictions import COLUMNS
 from lesion_transfer.files import file_sha256, write_csv
 from lesion_transfer.learning.augmentation import required_margin
@@ -46,6 +47,8 @@ class Model:
     augmentation: AugmentationOptions
     kind: str
     seed: int
+    display_scale: DisplayScale | None
+    """Of the patch archive that it was trained on."""
 
 
 def open_model(name: str) -> Model:
@@ -58,7 +61,8 @@ def open_model(name: str) -> Model:
         options = CohortOptions.model_validate(info["cohort_options"])
         augmentation = AugmentationOptions.model_validate(info["augmentation"])
         zscore = ZScore.from_dict(info["zscore"])
-        return Model(folder, network, options, zscore, augmentation, str(info["kind"]), int(info["seed"]))
+        scale = DisplayScale.from_dict(info["display_scale"]) if "display_scale" in info else None
+        return Model(folder, network, options, zscore, augmentation, str(info["kind"]), int(info["seed"]), scale)
     except (KeyError, TypeError, ValueError, pydantic.ValidationError) as error:
         raise StageError(
             f"{folder / 'model.json'} does not say how the model's images were made ({error}); it predicts new images "
@@ -81,7 +85,9 @@ def predict_folder(model: Model, folder: Path, copies: int = 0) -> tuple[pd.Data
             cohort, excluded = load_cohort(folder, _stored_info(model, folder)), pd.DataFrame()
         else:
             log.info("%s is read as a patch archive and cut out as the model's cohort was", folder)
-            findings = patch_archive.read_findings(folder, folder, model.options.channels, model.options.slice_rule)
+            findings = patch_archive.read_findings(
+                folder, folder, model.options.channels, model.options.slice_rule, model.display_scale
+            )
             cohort, excluded = _built(model, findings, Path(temporary))
         return _predict(model, cohort, folder.absolute().name, copies), excluded
 
@@ -180,7 +186,7 @@ def _predict(model: Model, cohort: Cohort, name: str, copies: int) -> pd.DataFra
     torch.set_num_threads(1)
     images = torch.from_numpy(model.zscore.apply(cohort))
     plain = predict_probabilities(model.network, images, cohort.patch_pixels)
-    generator = torch_generator(model.seed, "enhanced prediction", cohort.name)
+    generator = torch_generator(model.seed, "enhanced prediction", name)
     rows = torch.arange(len(images))
     augmented = augmented_probabilities(
         model.network, images, rows, copies, model.augmentation, generator, cohort.patch_pixels

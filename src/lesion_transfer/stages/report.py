@@ -17,7 +17,7 @@ from lesion_transfer.stages.model_cards import assigned_subsets, mirror_model_ca
 from lesion_transfer.stages.report_findings import findings_sections
 from lesion_transfer.stages.report_rows import cohort_row, dataset_row
 from lesion_transfer.stages.training_data import check_augmentation
-from lesion_transfer.tracking import tracked_run
+from lesion_transfer.tracking import baseline_revision, run_page, tracked_run
 from lesion_transfer.transfer.plan import FIRST_PHASE
 
 
@@ -26,17 +26,12 @@ def report(layout: Layout) -> None:
     settings = layout.settings()
     evaluation = read_json(layout.evaluation, "lesion evaluate")
     histories = pipeline_histories(layout, settings)
-    used = {settings.phases[name].cohort for name in histories}
     content = ReportContent(
         evaluation=evaluation,
         phases=tuple(_phase(layout, settings, name) for name in histories),
-        cohorts=tuple(
-            cohort_row(layout, settings, name, assigned_subsets(layout, name))
-            for name in settings.cohorts
-            if name in used
-        ),
-        datasets=tuple(dataset_row(settings, name) for name in _datasets(settings, used)),
-        checks=tuple(_check(layout, settings, name) for name in settings.cohorts if name in used),
+        cohorts=tuple(cohort_row(layout, settings, name, assigned_subsets(layout, name)) for name in settings.cohorts),
+        datasets=tuple(dataset_row(settings, name) for name in _datasets(settings)),
+        checks=tuple(_check(layout, settings, name) for name in settings.cohorts),
         ledger=read_json(layout.ledger, "lesion ledger"),
         target=settings.target,
         findings=findings_sections(layout, settings, evaluation),
@@ -53,18 +48,21 @@ def report(layout: Layout) -> None:
     )
     cards = write_model_cards(layout, settings, evaluation)
     beside = tuple(path.relative_to(layout.report.parent).as_posix() for path in cards)
-    html = render_report(replace(with_pictures(content, histories), model_cards=beside))
-    write_text(layout.report, html)
+    content = replace(with_pictures(content, histories), model_cards=beside)
+    write_text(layout.report, render_report(content))
     with tracked_run("report", stage="report", params={}, tags={"lesion.verdict": evaluation["verdict"]}) as run:
-        run.log_bytes("report.html", html.encode())
+        made_by = {phase.name: run.find_model(phase.model_sha256) for phase in content.phases}
+        pages = {name: run_page(run, run_id) for name, run_id in made_by.items() if run_id}
+        linked = replace(content, revision=baseline_revision(), run_pages=pages)
+        run.log_bytes("report.html", render_report(linked).encode())
         mirror_model_cards(run, cards)
         for section in content.findings:
             for number, picture in enumerate(section.pictures, start=1):
                 run.log_bytes(f"figures/{section.title.lower().replace(' ', '_')}_{number}.png", picture.data)
 
 
-def _datasets(settings: Settings, cohorts: set[str]) -> list[str]:
-    return [name for name in settings.datasets if name in {settings.dataset_of(cohort) for cohort in cohorts}]
+def _datasets(settings: Settings) -> list[str]:
+    return [name for name in settings.datasets if name in {cohort.dataset for cohort in settings.cohorts.values()}]
 
 
 def _phase(layout: Layout, settings: Settings, name: str) -> PhaseRow:

@@ -1,5 +1,6 @@
 """Stage `reproduction`: the thesis's chapter 5, one training on stacked sequences, 80/10/10 by patient."""
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -18,8 +19,9 @@ from lesion_transfer.learning.training import train
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.compute import prepare_compute
 from lesion_transfer.stages.layout import Layout, require
-from lesion_transfer.stages.phase_files import write_training
+from lesion_transfer.stages.phase_files import made_of, write_training
 from lesion_transfer.stages.phase_mirror import mirror_epoch, mirror_phase
+from lesion_transfer.stages.phase_watch import PhaseWatch
 from lesion_transfer.stages.predictions import enhanced_predictions, predictions
 from lesion_transfer.stages.progress import progress_bar
 from lesion_transfer.stages.split import dataset_rows
@@ -54,10 +56,11 @@ def reproduction(layout: Layout) -> None:
     }
     with tracked_run(NAME, stage=NAME, params=params, tags={}) as run:
         with progress_bar(f"training {NAME}", options.epochs) as move:
+            watch = PhaseWatch(NAME, [options], move)
 
             def after_epoch(row: dict[str, float]) -> None:
                 mirror_epoch(run, row, 0)
-                move(int(row["epoch"]), note=f"validation AUC {row['validation_auc']:.3f}")
+                watch.epoch(0, row)
 
             result = train(
                 network,
@@ -70,6 +73,8 @@ def reproduction(layout: Layout) -> None:
                 patch_pixels=loaded.cohort.patch_pixels,
                 device=device,
                 on_epoch=after_epoch,
+                limits=settings.gradient_flow,
+                on_estimate=partial(watch.estimate, 0),
             )
         network.load_state_dict(result.best_state)
         network.cpu()
@@ -91,20 +96,6 @@ def reproduction(layout: Layout) -> None:
         write_text(layout.reproduction_report, _report(summary, loaded))
         mirror_phase(run, layout.model(NAME), loaded, result, summary, settings.gradient_flow.every)
         run.log_bytes("reproduction.md", layout.reproduction_report.read_bytes())
-
-
-def made_of(settings: Settings, loaded: LoadedCohort) -> dict[str, Any]:
-    """What model.json says of the images, so that `lesion predict` makes new ones in the same way."""
-    name = loaded.cohort.name
-    return {
-        "cohort": name,
-        "channels": loaded.cohort.channels,
-        "zscore": loaded.zscore.to_dict(),
-        "kind": settings.datasets[settings.dataset_of(name)].kind,
-        "cohort_options": settings.cohorts[name].model_dump(mode="json"),
-        "augmentation": settings.augmentation.model_dump(mode="json"),
-        "seed": settings.seed,
-    }
 
 
 def _assigned(layout: Layout, settings: Settings) -> pd.DataFrame:

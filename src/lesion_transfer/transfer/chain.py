@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lesion_transfer.learning.balance import labelled
+from lesion_transfer.learning.balance import draws_of_each_class, labelled
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import LesionNetwork
-from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
+from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
 from lesion_transfer.learning.roulette import roulette
 from lesion_transfer.learning.scoring import predict_probabilities
 from lesion_transfer.learning.streams import torch_generator
-from lesion_transfer.learning.training import train
+from lesion_transfer.learning.training import DEFAULT_LIMITS, train
 from lesion_transfer.randomness import named_generator
 from lesion_transfer.transfer.arms import Node, PhaseTree
 from lesion_transfer.transfer.errors import PhaseError
@@ -49,6 +49,7 @@ class ChainOptions:
     augmentation: AugmentationOptions
     roulette_n: int
     device: str = "cpu"
+    limits: GradientLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def train_tree(
             name=phase.name,
             patch_pixels=data.patch_pixels,
             device=options.device,
+            limits=options.limits,
         )
         network.load_state_dict(result.best_state)
         network.cpu()
@@ -110,12 +112,6 @@ def train_tree(
         if on_node is not None:
             on_node(node)
     return trained
-
-
-def draws_an_epoch(data: TrainingData, factor: float) -> int:
-    """How often an epoch draws each class (learning.balance.epoch_rows)."""
-    labels = data.labels[labelled(data.labels, data.train_rows)]
-    return round(factor * max(int((labels == value).sum()) for value in (0, 1)))
 
 
 def _refuse_leaks(data: FoldData) -> None:
@@ -180,10 +176,11 @@ def _with_updates_of(node: Node, data: FoldData) -> TrainingOptions:
     step = node.step
     if step.updates_of is None:
         return step.options
-    wanted = draws_an_epoch(data.cohorts[step.updates_of], step.options.augmentation_factor)
-    return step.options.model_copy(
-        update={"augmentation_factor": wanted / draws_an_epoch(data.cohorts[step.phase.cohort], 1)}
-    )
+    balance = step.options.balance
+    replaced, own = data.cohorts[step.updates_of], data.cohorts[step.phase.cohort]
+    wanted = draws_of_each_class(replaced.labels, replaced.train_rows, step.options.augmentation_factor, balance)
+    at_one = draws_of_each_class(own.labels, own.train_rows, 1, balance)
+    return step.options.model_copy(update={"augmentation_factor": wanted / at_one})
 
 
 def _reader(node: Node, networks: Mapping[str, LesionNetwork], first: str, target: str) -> LesionNetwork:
