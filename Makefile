@@ -30,7 +30,7 @@ demo: install
 	@echo "An experiment:  source $(VENV)/bin/activate; dvc exp run -S lr=1e-4; dvc exp show"
 
 test: install
-	python -m pytest -n 2 --dist loadfile --hypothesis-profile=ci
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile=ci
 
 lint: install
 	ruff check .

@@ -14,6 +14,13 @@ from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the longest tests first, so that two processes end at about the same time."""
+    longest = ("test_experiments.py", "test_pipeline.py", "test_resume.py", "test_ledger_truth.py")
+    order = {name: place for place, name in enumerate(longest)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data (LESION_REAL_DATA, else ../shared/data beside the repository); skips without it."""

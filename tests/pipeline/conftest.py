@@ -1,5 +1,6 @@
 """A tiny project: the repository's own pipeline on tiny phantoms, run once by real DVC for all tests of this folder."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,11 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
 from lesion_transfer.settings import HYPERPARAMETERS
 
 ROOT = Path(__file__).parents[2]
+PHASES = ["ds1_full", "ds2_frozen", "ds2_full", "ds3_frozen", "ds3_full", "ds4_frozen", "ds4_full"]
+LATER = [f"transfer@{phase}" for phase in PHASES[1:]]
 PARTS = (
     "dvc.yaml",
     "params.yaml",
@@ -82,6 +88,16 @@ class Project:
         self.run("git", "clone", "--quiet", str(self.root), str(to))
         return Project(to)
 
+    def mlflow_runs(self) -> dict[str, list[Run]]:
+        """All runs by name, newest first."""
+        client = MlflowClient(tracking_uri=f"sqlite:///{self.root}/mlflow.db")
+        experiment = client.get_experiment_by_name("lesion-transfer")
+        assert experiment is not None
+        runs: dict[str, list[Run]] = {}
+        for run in client.search_runs([experiment.experiment_id], order_by=["start_time DESC"]):
+            runs.setdefault(str(run.info.run_name), []).append(run)
+        return runs
+
     def change_params(self, values: Mapping[str, object]) -> None:
         """Merges nested values into params.yaml."""
         yaml = YAML()
@@ -129,18 +145,32 @@ def new_project(root: Path, *, chapter5: bool = False) -> Project:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory) -> Project:
-    """The tiny project after `dvc repro`, committed and pushed to the embedded remote; not to be changed."""
-    project = new_project(tmp_path_factory.mktemp("tiny") / "project")
-    project.first_run = project.stages_run("dvc", "repro")
-    project.run("dvc", "push")
-    project.commit("the pipeline's results")
+    """The tiny project after `dvc repro`, committed and pushed to the embedded remote; not to be changed.
+
+    Made once for all test processes, the others wait for it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "tiny"
+    folder.mkdir(exist_ok=True)
+    finished = folder / "stages_run.json"
+    with FileLock(folder / "made.lock"):
+        if not finished.exists():
+            project = new_project(folder / "project")
+            stages_run = project.stages_run("dvc", "repro")
+            project.run("dvc", "push")
+            project.commit("the pipeline's results")
+            finished.write_text(json.dumps(stages_run))
+    project = Project(folder / "project")
+    project.first_run = json.loads(finished.read_text())
     return project
 
 
 @pytest.fixture
 def project(reproduced, tmp_path) -> Project:
     """A copy of the reproduced project, with its data and MLflow store, that a test may change."""
-    shutil.copytree(reproduced.root, tmp_path / "project", symlinks=True)
+    # without the locks of a command that another test may be running there
+    held = shutil.ignore_patterns("rwlock", "rwlock.lock", "lock")
+    shutil.copytree(reproduced.root, tmp_path / "project", symlinks=True, ignore=held)
     return Project(tmp_path / "project")
 
 
