@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ from lesion_transfer.stages.model_cards import chapter_5_cards
 from lesion_transfer.stages.predict import open_model, predict_folder
 from lesion_transfer.stages.reproduction import reproduction
 from lesion_transfer.stages.trace import trace_finding
-from lesion_transfer.tracking import runs_of_models
+from lesion_transfer.tracking import list_runs, runs_of_models
 
 from .conftest import Project, new_project
 
@@ -84,21 +85,49 @@ def test_the_challenge_writes_every_published_test_finding_once_an_epoch(layout)
 def test_every_model_of_the_challenge_has_its_predictions_and_is_traced(layout):
     """All labelled findings were trained on, the test findings only read."""
     predictions = read_predictions(layout.challenge_model(3) / "predictions.csv")
-    counts = predictions.groupby("cohort")["subset"].unique()
-    assert {name: list(subsets) for name, subsets in counts.items()} == {
-        "prostatex_mpmri": ["train"],
-        "prostatex_test": ["test"],
-    }
+    test = read_predictions(layout.challenge_model(3) / "test_predictions.csv")
+    assert (set(predictions["cohort"]), set(predictions["subset"])) == ({"prostatex_mpmri"}, {"train"})
+    assert (set(test["cohort"]), set(test["subset"]), set(test["label"])) == ({"prostatex_test"}, {"test"}, {None})
     submitted = pd.read_csv(layout.challenge_file("epoch_003"), dtype={"ProxID": str, "fid": str})
     clin_sig = {f"{row.ProxID}/{row.fid}/1": row.ClinSig for row in submitted.itertuples()}
-    test = predictions[predictions["subset"] == "test"]
     assert test["probability"].to_numpy() == pytest.approx([clin_sig[key] for key in test["finding_key"]], abs=1e-12)
-    trained_on = predictions.loc[predictions["subset"] == "train", "finding_key"].iloc[0]
+    trained_on = predictions["finding_key"].iloc[0]
     models = {model["model"]: model for model in trace_finding(layout, trained_on)["models"]}
     assert models["challenge/epoch_003"]["subset"] == "train"
     hashes = json.loads(layout.metrics("challenge").read_text())["model_sha256"]
     assert models["challenge/epoch_003"]["model_sha256"] == hashes["epoch_003"]
     assert len(runs_of_models([hashes["epoch_001"]])[hashes["epoch_001"]]) == 1
+
+
+@pytest.mark.parametrize("stage", [reproduction, challenge])
+def test_interrupted_it_goes_on_to_the_same_bytes(layout, stage, tmp_path, monkeypatch):
+    """In the run that it left, and with the models that it had kept by then."""
+    root = tmp_path / "project"
+    shutil.copytree(layout.root, root, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    again, name = Layout(root), stage.__name__
+    made = {path.relative_to(root): path.read_bytes() for path in again.model(name).rglob("*") if path.is_file()}
+    made |= {path.relative_to(root): path.read_bytes() for path in again.reports.rglob(f"*{name}*") if path.is_file()}
+    shutil.rmtree(again.model(name))  # as DVC does before a stage
+    module = sys.modules[stage.__module__]
+    mirror = module.mirror_epoch
+
+    def interrupted(run, row, before):
+        mirror(run, row, before)
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "mirror_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stage(again)
+    epochs = []
+    monkeypatch.setattr(module, "mirror_epoch", lambda run, row, before: epochs.append(row["epoch"]))
+    stage(again)
+    assert 1 not in epochs
+    assert {path: (root / path).read_bytes() for path in made} == made
+    (run,) = [run for run in list_runs() if run.name == name]
+    assert run.status == "FINISHED"
 
 
 def test_findings_without_images_get_the_prior_and_are_listed(layout):

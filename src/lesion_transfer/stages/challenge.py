@@ -1,7 +1,10 @@
 """Stage `challenge`: a network of the reproduction's kind trained on all findings predicts the test findings (5.3)."""
 
+import shutil
+import tempfile
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +13,11 @@ import torch
 
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.evaluation.challenge import submission
-from lesion_transfer.evaluation.predictions import COLUMNS
+from lesion_transfer.evaluation.predictions import COLUMNS, read_predictions
 from lesion_transfer.files import write_csv, write_json
-from lesion_transfer.learning.checkpoint import load_model, save_model
+from lesion_transfer.learning.checkpoint import load_model, save_model, state_sha256
 from lesion_transfer.learning.network import LesionNetwork, build_network
+from lesion_transfer.learning.resume import StateFile
 from lesion_transfer.learning.scoring import predict_probabilities
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.training import state_copy, train
@@ -21,20 +25,30 @@ from lesion_transfer.settings import Settings
 from lesion_transfer.stages.compute import prepare_compute
 from lesion_transfer.stages.layout import Layout, entry, require
 from lesion_transfer.stages.phase_files import made_of
-from lesion_transfer.stages.phase_mirror import mirror_course, mirror_data, mirror_epoch
+from lesion_transfer.stages.phase_mirror import (
+    computed_with,
+    mirror_course,
+    mirror_data,
+    mirror_epoch,
+    mirror_resumed,
+)
 from lesion_transfer.stages.phase_watch import PhaseWatch
 from lesion_transfer.stages.predictions import predictions
 from lesion_transfer.stages.progress import progress_bar
 from lesion_transfer.stages.reproduction import NAME as REPRODUCTION
+from lesion_transfer.stages.resume import identity, resuming
 from lesion_transfer.stages.training_data import LoadedCohort, with_rows
 from lesion_transfer.tracking import MODEL_TAG, tracked_run
 
 NAME = "challenge"
+TEST_PREDICTIONS = "test_predictions.csv"
+"""Beside predictions.csv, which holds the findings that were learnt from: the test table may name one of those, too."""
 
 
 def challenge(layout: Layout, test_cohort: str | None = None) -> None:
-    """Writes models/challenge (history.csv; a model with its predictions.csv in epoch_NNN), the submissions
-    reports/challenge/epoch_NNN.csv, and reports/challenge.json.
+    """Writes models/challenge, the submissions reports/challenge/epoch_NNN.csv, and reports/challenge.json.
+
+    models/challenge: history.csv; in epoch_NNN a model, predictions.csv of what it learnt from, test_predictions.csv.
 
     All labelled findings of the reproduction's cohort train, from the reproduction's initialisation, without validation
     and without scheduler.
@@ -46,26 +60,46 @@ def challenge(layout: Layout, test_cohort: str | None = None) -> None:
     device = prepare_compute(settings)
     loaded = with_rows(layout, settings, settings.reproduction.cohort, _everything_trains(layout, settings))
     test = load_cohort(require(layout.cohort(test_cohort), f"lesion cohort {test_cohort}"))
-    published = _published(test)
-    labels = loaded.cohort.findings["label"].dropna().astype(bool)
     images = torch.from_numpy(loaded.zscore.apply(test))
     network = _start(layout, settings, loaded)
-    kept: dict[int, dict[str, float]] = {}
-    sha256s: dict[int, str] = {}
-    params = {**options.model_dump(mode="json"), **asked.model_dump(mode="json", include={"keep_epochs", "ensemble"})}
-    params |= {"cohort": settings.reproduction.cohort, "test_cohort": test_cohort, "seed": settings.seed}
-    with tracked_run(NAME, stage=f"{NAME}@{test_cohort}", params=params, tags={}) as run:
-        with progress_bar(f"training {NAME}", options.epochs) as move:
+    params = {
+        **options.model_dump(mode="json"),
+        **asked.model_dump(mode="json", include={"keep_epochs", "ensemble"}),
+        **computed_with(settings),
+        "cohort": settings.reproduction.cohort,
+        "test_cohort": test_cohort,
+        "seed": settings.seed,
+        "network": network.options.model_dump(mode="json"),
+        "augmentation": settings.augmentation.model_dump(mode="json"),
+    }
+    start = [state_sha256(network.state_dict()), state_sha256({"images": images})]
+    with (
+        resuming(identity(NAME, params, [loaded.data], [start], device)) as interrupted,
+        tracked_run(NAME, stage=f"{NAME}@{test_cohort}", params=params, tags={}, continues=interrupted.run_id) as run,
+        tempfile.TemporaryDirectory() as temporary,
+    ):
+        interrupted.remember_run(run.run_id)
+        mirrored = mirror_resumed(run, interrupted.history(NAME), 0)
+        # outside of models/, which DVC empties before a stage runs
+        kept = (interrupted.folder or Path(temporary)) / "kept"
+        with (
+            progress_bar(f"training {NAME}", options.epochs) as move,
+            StateFile(interrupted.place(NAME), NAME) as state,
+        ):
             watch = PhaseWatch(NAME, [options], move, score="train_auc")
 
             def after_epoch(row: dict[str, float]) -> None:
                 epoch = int(row["epoch"])
-                mirror_epoch(run, row, 0)
+                if epoch > mirrored:
+                    mirror_epoch(run, row, 0)
                 watch.epoch(0, row)
                 if epoch in asked.keep_epochs:
-                    kept[epoch] = _mean_by_finding(test, predict_probabilities(network, images, test.patch_pixels))
-                    read = pd.concat([predictions(network, loaded), _of_test(test, kept[epoch])], ignore_index=True)
-                    sha256s[epoch] = _keep(layout, settings, network, loaded, epoch, read)
+                    probabilities = _mean_by_finding(test, predict_probabilities(network, images, test.patch_pixels))
+                    folder = kept / layout.challenge_model(epoch).name
+                    write_csv(folder / "predictions.csv", predictions(network, loaded))
+                    write_csv(folder / TEST_PREDICTIONS, _of_test(test, probabilities))
+                    info = {**network.description(), "phase": NAME, **made_of(settings, loaded), "epoch": epoch}
+                    save_model(folder, state_copy(network), info)
 
             result = train(
                 network,
@@ -80,29 +114,45 @@ def challenge(layout: Layout, test_cohort: str | None = None) -> None:
                 on_epoch=after_epoch,
                 limits=settings.gradient_flow,
                 on_estimate=partial(watch.estimate, 0),
+                resume_from=state.state,
+                on_state=state.keep,
             )
-        prior = float(labels.mean())
-        files = {f"epoch_{epoch:03d}": probabilities for epoch, probabilities in sorted(kept.items())}
-        if asked.ensemble:
-            files["ensemble"] = {
-                key: float(np.mean([one[key] for one in kept.values()])) for key in test.findings["finding_key"]
-            }
-        for name, probabilities in files.items():
-            write_csv(layout.challenge_file(name), submission(published, probabilities, prior))
-        phantom = any(settings.is_phantom(name) for name in (test_cohort, settings.reproduction.cohort))
-        summary = _summary(test, published, prior, files, phantom=phantom)
-        summary["model_sha256"] = {f"epoch_{epoch:03d}": sha256 for epoch, sha256 in sorted(sha256s.items())}
-        write_json(layout.metrics(NAME), summary)
+        shutil.copytree(kept, layout.model(NAME), dirs_exist_ok=True)
         write_csv(layout.model(NAME) / "history.csv", pd.DataFrame(result.history).astype({"epoch": int}))
+        summary = _submit(layout, settings, loaded.cohort, test)
         mirror_course(run, NAME, result, None, settings.gradient_flow.every)
         mirror_data(run, loaded, {"train": "training"})
-        for epoch, sha256 in sorted(sha256s.items()):
-            known = {**params, "epoch": epoch}
-            with run.child(f"{NAME} epoch {epoch}", params=known, tags={MODEL_TAG: sha256}):
+        for epoch, sha256 in summary["model_sha256"].items():
+            with run.child(f"{NAME} {epoch}", params={**params, "kept": epoch}, tags={MODEL_TAG: sha256}):
                 pass
-        run.log_metrics({"n_findings": len(published), "n_filled_with_prior": len(summary["filled_with_prior"])})
+        n_filled = len(summary["filled_with_prior"])
+        run.log_metrics({"n_findings": summary["n_findings"], "n_filled_with_prior": n_filled})
         run.log_folder(layout.challenge_file("any").parent, "submissions")
         run.log_folder(layout.model(NAME), "models")
+
+
+def _submit(layout: Layout, settings: Settings, trained_on: Cohort, test: Cohort) -> dict[str, Any]:
+    """Writes a submission for each kept model, their ensemble where asked for, and reports/challenge.json."""
+    published = _published(test)
+    prior = float(trained_on.findings["label"].dropna().astype(bool).mean())
+    folders = sorted(layout.model(NAME).glob("epoch_*"))
+    files = {folder.name: _submitted(folder) for folder in folders}
+    if settings.challenge[test.name].ensemble:
+        mean = pd.DataFrame(files).mean(axis=1)
+        files["ensemble"] = {str(key): float(value) for key, value in mean.items()}
+    for name, probabilities in files.items():
+        write_csv(layout.challenge_file(name), submission(published, probabilities, prior))
+    phantom = any(settings.is_phantom(name) for name in (test.name, trained_on.name))
+    summary = _summary(test, published, prior, files, phantom=phantom)
+    summary["model_sha256"] = {folder.name: load_model(folder)[1]["model_sha256"] for folder in folders}
+    write_json(layout.metrics(NAME), summary)
+    return summary
+
+
+def _submitted(folder: Path) -> dict[str, float]:
+    """What a kept model gave each test finding that has images."""
+    table = read_predictions(folder / TEST_PREDICTIONS)
+    return dict(zip(table["finding_key"], table["probability"], strict=True))
 
 
 def _everything_trains(layout: Layout, settings: Settings) -> pd.DataFrame:
@@ -134,20 +184,6 @@ def _of_test(test: Cohort, probabilities: Mapping[str, float]) -> pd.DataFrame:
     rows = test.findings.drop_duplicates("finding_key")[["finding_key", "patient_id", "finding_id", "label"]]
     rows = rows.assign(cohort=test.name, subset="test", fold=pd.array([pd.NA] * len(rows), dtype="Int64"))
     return rows.assign(replicate=0, copy=0, probability=rows["finding_key"].map(probabilities))[list(COLUMNS)]
-
-
-def _keep(
-    layout: Layout, settings: Settings, network: LesionNetwork, loaded: LoadedCohort, epoch: int, read: pd.DataFrame
-) -> str:
-    """Saves the model as it is now with its predictions `read`, and returns its hash."""
-    info = {
-        **network.description(),
-        "phase": NAME,
-        **made_of(settings, loaded),
-        "epoch": epoch,
-    }
-    write_csv(layout.challenge_model(epoch) / "predictions.csv", read)
-    return save_model(layout.challenge_model(epoch), state_copy(network), info)
 
 
 def _mean_by_finding(cohort: Cohort, probabilities: np.ndarray) -> dict[str, float]:

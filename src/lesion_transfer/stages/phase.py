@@ -26,7 +26,7 @@ from lesion_transfer.stages.phase_mirror import (
 from lesion_transfer.stages.phase_start import Start, prepare_starts
 from lesion_transfer.stages.phase_watch import PhaseWatch
 from lesion_transfer.stages.progress import progress_bar
-from lesion_transfer.stages.resume import Interrupted, identity, resuming
+from lesion_transfer.stages.resume import Interrupted, identity_of_starts, resuming
 from lesion_transfer.tracking import TrackedRun, tracked_run
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def run_phase(layout: Layout, name: str, stage: str) -> None:
     starts: Sequence[Start] = prepare_starts(layout, settings, phase)
     params = phase_params(settings, phase, starts[0].options)
     with (
-        resuming(identity(params, starts, device)) as interrupted,
+        resuming(identity_of_starts(params, starts, device)) as interrupted,
         tracked_run(name, stage=stage, params=params, tags={}, continues=interrupted.run_id) as run,
         make_backend(settings, device) as backend,
     ):

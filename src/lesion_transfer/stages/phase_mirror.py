@@ -40,9 +40,7 @@ def phase_params(settings: Settings, phase: Phase, options: TrainingOptions) -> 
         "decision_maker": phase.decision_maker,
         "frozen": phase.frozen,
         "seed": settings.seed,
-        "threads": settings.threads,
-        "device": settings.device,
-        "deterministic": settings.deterministic,
+        **computed_with(settings),
         "stack_members": settings.stack_members,
         "target": settings.target,
         "network": settings.network.model_dump(mode="json"),
@@ -50,6 +48,11 @@ def phase_params(settings: Settings, phase: Phase, options: TrainingOptions) -> 
         "zscore": settings.cohorts[phase.cohort].zscore,
         "zscore_rows": settings.cohorts[phase.cohort].zscore_rows,
     }
+
+
+def computed_with(settings: Settings) -> dict[str, Any]:
+    """How exactly a training computes: on other of these, other last bits."""
+    return {"threads": settings.threads, "device": settings.device, "deterministic": settings.deterministic}
 
 
 def mirror_epoch(run: TrackedRun, row: Mapping[str, float], epochs_before: int) -> None:

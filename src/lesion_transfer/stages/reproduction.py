@@ -10,9 +10,11 @@ from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.cohorts.splits import assign_patients
 from lesion_transfer.evaluation.summary import summarise
 from lesion_transfer.files import write_json, write_text
+from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import NetworkOptions
+from lesion_transfer.learning.resume import StateFile
 from lesion_transfer.learning.roulette import RouletteResult
 from lesion_transfer.learning.roulette import roulette as spin
 from lesion_transfer.learning.training import train
@@ -20,10 +22,11 @@ from lesion_transfer.settings import Settings
 from lesion_transfer.stages.compute import prepare_compute
 from lesion_transfer.stages.layout import Layout, require
 from lesion_transfer.stages.phase_files import made_of, write_training
-from lesion_transfer.stages.phase_mirror import mirror_epoch, mirror_phase
+from lesion_transfer.stages.phase_mirror import computed_with, mirror_epoch, mirror_phase, mirror_resumed
 from lesion_transfer.stages.phase_watch import PhaseWatch
 from lesion_transfer.stages.predictions import enhanced_predictions, predictions
 from lesion_transfer.stages.progress import progress_bar
+from lesion_transfer.stages.resume import identity, resuming
 from lesion_transfer.stages.split import dataset_rows
 from lesion_transfer.stages.training_data import LoadedCohort, with_rows
 from lesion_transfer.tracking import tracked_run
@@ -48,18 +51,29 @@ def reproduction(layout: Layout) -> None:
     network.load_state_dict(winner.best_state)
     params = {
         **options.model_dump(mode="json"),
+        **computed_with(settings),
         "cohort": asked.cohort,
         "seed": settings.seed,
         "roulette_n": asked.roulette_n,
         "network": network_options.model_dump(mode="json"),
         "augmentation": settings.augmentation.model_dump(mode="json"),
     }
-    with tracked_run(NAME, stage=NAME, params=params, tags={}) as run:
-        with progress_bar(f"training {NAME}", options.epochs) as move:
+    about = identity(NAME, params, [loaded.data], [[state_sha256(network.state_dict())]], device)
+    with (
+        resuming(about) as interrupted,
+        tracked_run(NAME, stage=NAME, params=params, tags={}, continues=interrupted.run_id) as run,
+    ):
+        interrupted.remember_run(run.run_id)
+        mirrored = mirror_resumed(run, interrupted.history(NAME), 0)
+        with (
+            progress_bar(f"training {NAME}", options.epochs) as move,
+            StateFile(interrupted.place(NAME), NAME) as state,
+        ):
             watch = PhaseWatch(NAME, [options], move)
 
             def after_epoch(row: dict[str, float]) -> None:
-                mirror_epoch(run, row, 0)
+                if row["epoch"] > mirrored:
+                    mirror_epoch(run, row, 0)
                 watch.epoch(0, row)
 
             result = train(
@@ -75,6 +89,8 @@ def reproduction(layout: Layout) -> None:
                 on_epoch=after_epoch,
                 limits=settings.gradient_flow,
                 on_estimate=partial(watch.estimate, 0),
+                resume_from=state.state,
+                on_state=state.keep,
             )
         network.load_state_dict(result.best_state)
         network.cpu()

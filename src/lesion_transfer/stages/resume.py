@@ -67,17 +67,30 @@ class Interrupted:
             write_json(self.folder / RUN_FILE, {"run_id": run_id})
 
 
-def identity(params: Mapping[str, Any], starts: Sequence[Start], device: torch.device) -> dict[str, Any]:
-    """Everything that the bytes of a phase depend on, as JSON values; `params` name the phase."""
+def identity_of_starts(params: Mapping[str, Any], starts: Sequence[Start], device: torch.device) -> dict[str, Any]:
+    """That of all replicates of a phase; `params` name it."""
+    data = [data for start in starts for data in (start.loaded.data, start.target.data)]
+    networks = [
+        [state_sha256(start.network.state_dict()), *(ancestor["model_sha256"] for ancestor in start.lineage)]
+        for start in starts
+    ]
+    return identity(params["phase"], params, data, networks, device)
+
+
+def identity(
+    phase: str,
+    params: Mapping[str, Any],
+    data: Sequence[TrainingData],
+    start: Sequence[Sequence[str]],
+    device: torch.device,
+) -> dict[str, Any]:
+    """Everything that the bytes of a training depend on, as JSON values; start: hashes of what it starts from."""
     return {
-        "phase": params["phase"],
+        "phase": phase,
         "params": flatten(params),
         "code": _code_sha256(),
-        "data": [_data_sha256(data) for start in starts for data in (start.loaded.data, start.target.data)],
-        "start": [
-            [state_sha256(start.network.state_dict()), *(ancestor["model_sha256"] for ancestor in start.lineage)]
-            for start in starts
-        ],
+        "data": [_data_sha256(one) for one in data],
+        "start": start,
         "machine": f"{platform.machine()} {_processor(device)} torch {torch.__version__} numpy {np.__version__}",
     }
 

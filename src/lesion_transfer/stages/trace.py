@@ -112,15 +112,15 @@ def _models(
         chosen_by = [row for row in assigned if row["cohort"] == settings.target and row["subset"] == "validation"]
         seen += [_model(layout, layout.model("roulette"), row, []) for row in chosen_by[:1]]
     order = {phase: position for position, phase in enumerate(settings.phases)}
-    folders = sorted(
-        (path.parent for path in layout.models.rglob("predictions.csv")),
-        key=lambda folder: (order.get(folder.name, len(order)), str(folder)),
+    tables = sorted(
+        layout.models.rglob("*predictions.csv"),
+        key=lambda table: (order.get(table.parent.name, len(order)), str(table)),
     )
-    for folder in folders:
-        rows = _rows(folder / "predictions.csv", finding_key)
+    for table in tables:
+        rows = _rows(table, finding_key)
         for _, of_replicate in rows.groupby("replicate"):
-            seen.append(_model(layout, folder, of_replicate.iloc[0], _probabilities(of_replicate)))
-    return seen + list(_descendants(layout, folders, seen))
+            seen.append(_model(layout, table.parent, of_replicate.iloc[0], _probabilities(of_replicate)))
+    return seen + list(_descendants(layout, list(dict.fromkeys(table.parent for table in tables)), seen))
 
 
 def _descendants(layout: Layout, folders: list[Path], seen: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
