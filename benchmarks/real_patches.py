@@ -130,6 +130,8 @@ EXPERIMENTS = {"pipeline": pipeline_changes, "ledger": ledger_changes, "reproduc
 def write_settings(params: Path, changes: Mapping[str, Any]) -> None:
     """Puts the changes into params.yaml; raises SettingsError where the result is not valid."""
     yaml = YAML()
+    # anchors would be frozen by `dvc exp run -S`
+    yaml.representer.ignore_aliases = lambda _: True
     content: MutableMapping[str, Any] = yaml.load(params.read_text(encoding="utf-8"))
     content.update(changes)
     text = io.StringIO()
