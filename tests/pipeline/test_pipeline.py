@@ -177,10 +177,15 @@ def test_a_stage_without_its_inputs_fails_with_a_sentence(project, missing, stag
         stage(Layout(project.root))
 
 
-def test_the_full_width_network_goes_through_all_seven_phases(project, monkeypatch):
+def test_the_full_width_network_goes_through_all_seven_phases_in_the_thesiss_ways(project, monkeypatch):
+    """Its sizes, softmax before the cross-entropy, augmented validation, statistics of all rows, float32."""
     monkeypatch.setenv("DVC_ROOT", str(project.root))
     wide = {"filters": [32, 64, 128], "dense": [256, 64, 16]}
-    project.change_params({"network": wide, "epochs": 2, "batch_size": 32, "threads": 2})
+    faithful = {"loss": "cross_entropy_on_softmax", "validation": "augmented_balanced", "precision": "float32"}
+    all_rows = {name: {"zscore": "dataset", "zscore_rows": "all_rows"} for name in ("prostatex_dwi", "brain", "lung")}
+    project.change_params(
+        {"network": wide, "epochs": 2, "batch_size": 32, "threads": 2, **faithful, "cohorts": all_rows}
+    )
     layout = Layout(project.root)
     roulette(layout)
     train(layout)

@@ -79,7 +79,10 @@ def conclusion(difference_auc: Mapping[str, Any]) -> str:
 
 
 def verdict(difference_auc: Mapping[str, Any], confidence: float = CONFIDENCE) -> str:
-    """One sentence with the numbers and n; `difference_auc` is `Estimate.to_dict()` of after minus before."""
+    """One sentence with the numbers and n; `difference_auc` is `Estimate.to_dict()` of after minus before.
+
+    A second one says of a difference that is told what its interval, over patients alone, cannot know.
+    """
     positives = difference_auc["n_positive"]
     counts = (
         f"{_counted(difference_auc['n'], 'finding')}, {positives} positive, "
@@ -92,9 +95,12 @@ def verdict(difference_auc: Mapping[str, Any], confidence: float = CONFIDENCE) -
         return f"{start}: the AUC is not defined on both sides ({counts}{note})."
     if difference_auc["low"] is None:
         return f"{start}: the AUC changed by {difference_auc['value']:+.3f} without an interval ({counts}{note})."
+    of_two = (
+        "" if found == CANNOT_BE_TOLD else " These are two models; whether other trainings agree, the ledger tells."
+    )
     return (
         f"{start}: the AUC changed by {difference_auc['value']:+.3f} ({confidence:.0%} interval "
-        f"{difference_auc['low']:+.3f} to {difference_auc['high']:+.3f}; {counts}{note})."
+        f"{difference_auc['low']:+.3f} to {difference_auc['high']:+.3f}; {counts}{note}).{of_two}"
     )
 
 
