@@ -14,8 +14,6 @@ from lesion_transfer.evaluation.bootstrap import patient_draws
 from lesion_transfer.evaluation.summary import STREAM
 from lesion_transfer.randomness import named_generator
 
-from .test_pipeline import mlflow_runs
-
 pytestmark = pytest.mark.slow
 HEADINGS = [
     *("Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data"),
@@ -119,7 +117,7 @@ def test_the_transfers_card_has_the_ledgers_verdict_and_where_the_model_came_fro
 
 def test_mlflow_has_the_card_beside_the_model(reproduced):
     client = MlflowClient(tracking_uri=f"sqlite:///{reproduced.root}/mlflow.db")
-    runs = mlflow_runs(reproduced)
+    runs = reproduced.mlflow_runs()
     for path, name in CARDS.items():
         written = (reproduced.root / "reports" / path).read_bytes()
         for run, artifact in ((runs[name][0], "model/model_card.md"), (runs["report"][0], f"model_cards/{name}.md")):

@@ -29,13 +29,15 @@ EPOCHS = 40
 KILLS = 20
 REPORT = "reports/ds1_full.json"
 SERVER = """
-import os, sys, torch._dynamo, mlflow.store.tracking.sqlalchemy_store, lesion_transfer.stages.train
+import os, signal, sys, torch, mlflow.store.tracking.sqlalchemy_store, lesion_transfer.stages.train
 from lesion_transfer.cli import main
 for line in sys.stdin:
     if not (child := os.fork()):
         root = line.strip()
         os.environ["DVC_ROOT"], sys.argv = root, ["lesion", "train"]
         os.chdir(root)
+        # a parent in the background of a shell has it ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(os.open("stderr.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         sys.exit(main())
     print(child, flush=True)
