@@ -153,7 +153,7 @@ def reproduction() -> None:
 def challenge(
     test_cohort: Annotated[
         str | None,
-        typer.Argument(metavar="[COHORT]", help="an entry of `challenge` in params.yaml; where there is one"),
+        typer.Argument(metavar="[COHORT]", help="an entry of `challenge` in params.yaml; default: the one there is"),
     ] = None,
 ) -> None:
     """Train on all findings and write a PROSTATEx challenge CSV for each kept epoch."""
@@ -336,7 +336,7 @@ def runs(
     as_csv: Annotated[bool, typer.Option("--csv", help="as CSV, with whole hashes")] = False,
 ) -> None:
     """List the MLflow runs: phase, status, learning rate, best validation AUC, and the hash of the model they made."""
-    from lesion_transfer.tracking import ListedRun, list_runs
+    from lesion_transfer.stages.runs import ListedRun, list_runs
 
     columns = [field.name for field in dataclasses.fields(ListedRun)]
     rows = [dataclasses.asdict(run) for run in list_runs(names or ())]
@@ -359,9 +359,9 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Say where a finding's patches come from (files, hashes, slice, crop) and which models and runs saw it."""
+    from lesion_transfer.stages.runs import runs_of_models
     from lesion_transfer.stages.trace import trace_finding
     from lesion_transfer.stages.trace_view import show_trace
-    from lesion_transfer.tracking import runs_of_models
 
     found = trace_finding(find_layout(), finding_key)
     made_by = runs_of_models([model["model_sha256"] for model in found["models"]])

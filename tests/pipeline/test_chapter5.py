@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import pandas as pd
 import pytest
@@ -11,6 +10,7 @@ from ruamel.yaml import YAML
 from lesion_transfer.evaluation.predictions import read_predictions
 from lesion_transfer.reporting.model_card import render_model_card
 from lesion_transfer.settings import SettingsError, settings_from
+from lesion_transfer.stages import lone_training
 from lesion_transfer.stages.acquire import acquire
 from lesion_transfer.stages.challenge import challenge
 from lesion_transfer.stages.cohort import cohort
@@ -18,12 +18,13 @@ from lesion_transfer.stages.layout import Layout
 from lesion_transfer.stages.model_cards import chapter_5_cards
 from lesion_transfer.stages.predict import open_model, predict_folder
 from lesion_transfer.stages.reproduction import reproduction
+from lesion_transfer.stages.runs import list_runs, runs_of_models
 from lesion_transfer.stages.trace import trace_finding
-from lesion_transfer.tracking import list_runs, runs_of_models
 
 from .conftest import Project, new_project
 
 pytestmark = pytest.mark.slow
+SUBMISSIONS = ["ensemble", "epoch_001", "epoch_003"]
 
 
 @pytest.fixture(scope="module")
@@ -110,22 +111,27 @@ def test_interrupted_it_goes_on_to_the_same_bytes(layout, stage, tmp_path, monke
     made = {path.relative_to(root): path.read_bytes() for path in again.model(name).rglob("*") if path.is_file()}
     made |= {path.relative_to(root): path.read_bytes() for path in again.reports.rglob(f"*{name}*") if path.is_file()}
     shutil.rmtree(again.model(name))  # as DVC does before a stage
-    module = sys.modules[stage.__module__]
-    mirror = module.mirror_epoch
+    # of other settings, which nobody emptied: no part of the results
+    for left in (again.challenge_model(2), again.challenge_file("epoch_002").parent / "old"):
+        left.mkdir(parents=True)
+    mirror = lone_training.mirror_epoch
 
     def interrupted(run, row, before):
         mirror(run, row, before)
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "mirror_epoch", interrupted)
+    monkeypatch.setattr(lone_training, "mirror_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stage(again)
     epochs = []
-    monkeypatch.setattr(module, "mirror_epoch", lambda run, row, before: epochs.append(row["epoch"]))
+    monkeypatch.setattr(lone_training, "mirror_epoch", lambda run, row, before: epochs.append(row["epoch"]))
     stage(again)
     assert 1 not in epochs
     assert {path: (root / path).read_bytes() for path in made} == made
+    if stage is challenge:
+        assert not again.challenge_model(2).exists()
+        assert sorted(path.stem for path in again.challenge_file("any").parent.iterdir()) == SUBMISSIONS
     (run,) = [run for run in list_runs() if run.name == name]
     assert run.status == "FINISHED"
 

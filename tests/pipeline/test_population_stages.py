@@ -20,9 +20,9 @@ from lesion_transfer.cohorts.splits import SplitError
 from lesion_transfer.settings import HYPERPARAMETERS
 from lesion_transfer.stages.layout import Layout
 from lesion_transfer.stages.roulette import roulette
+from lesion_transfer.stages.runs import list_runs
 from lesion_transfer.stages.train import train
 from lesion_transfer.stages.transfer import transfer
-from lesion_transfer.tracking import list_runs
 
 ROOT = Path(__file__).parents[2]
 CHANNELS = {"prostatex_dwi": "dwi", "brain": "grey"}

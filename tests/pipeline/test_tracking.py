@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from lesion_transfer.tracking import MODEL_TAG, TrackingError, canonical, flatten, list_runs, tracked_run, tracking_uri
+from lesion_transfer.stages.runs import list_runs
+from lesion_transfer.tracking import MODEL_TAG, TrackingError, canonical, flatten, tracked_run, tracking_uri
 
 
 @pytest.fixture

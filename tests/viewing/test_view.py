@@ -1,10 +1,11 @@
 """Where a viewer stands after wheel, keys and drags: without any window."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lesion_transfer.imaging.display import Window
@@ -156,6 +157,7 @@ def test_the_caption_says_where(make_stack):
 
 
 @given(st.floats(1e-3, 1e6))
+@example(math.nextafter(4000.0, 0))
 def test_a_scale_bar_is_round_and_between_a_tenth_and_a_quarter_of_the_width(width_mm):
     length_mm = scale_bar_mm(width_mm)
     assert width_mm / 10 * (1 - 1e-9) <= length_mm <= width_mm / 4

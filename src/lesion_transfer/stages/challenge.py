@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,16 @@ from lesion_transfer.evaluation.predictions import COLUMNS, read_predictions
 from lesion_transfer.files import write_csv, write_json
 from lesion_transfer.learning.checkpoint import load_model, save_model, state_sha256
 from lesion_transfer.learning.network import LesionNetwork, build_network
-from lesion_transfer.learning.resume import StateFile
 from lesion_transfer.learning.scoring import predict_probabilities
+from lesion_transfer.learning.state import state_copy
 from lesion_transfer.learning.streams import torch_generator
-from lesion_transfer.learning.training import state_copy, train
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.compute import prepare_compute
-from lesion_transfer.stages.layout import Layout, entry, require
+from lesion_transfer.stages.layout import Layout, StageError, entry, require
+from lesion_transfer.stages.lone_training import train_alone
 from lesion_transfer.stages.phase_files import made_of
-from lesion_transfer.stages.phase_mirror import (
-    computed_with,
-    mirror_course,
-    mirror_data,
-    mirror_epoch,
-    mirror_resumed,
-)
-from lesion_transfer.stages.phase_watch import PhaseWatch
+from lesion_transfer.stages.phase_mirror import computed_with, mirror_course, mirror_data
 from lesion_transfer.stages.predictions import predictions
-from lesion_transfer.stages.progress import progress_bar
 from lesion_transfer.stages.reproduction import NAME as REPRODUCTION
 from lesion_transfer.stages.resume import identity, resuming
 from lesion_transfer.stages.training_data import LoadedCohort, with_rows
@@ -54,7 +45,9 @@ def challenge(layout: Layout, test_cohort: str | None = None) -> None:
     and without scheduler.
     """
     settings = layout.settings()
-    test_cohort = test_cohort or next(iter(settings.challenge), "")
+    if not settings.challenge:
+        raise StageError("params.yaml declares no challenge; add `challenge.COHORT`, a cohort of the test findings")
+    test_cohort = test_cohort or next(iter(settings.challenge))
     asked = entry(settings.challenge, test_cohort, "challenge")
     options = settings.challenge_hyperparameters(test_cohort)
     device = prepare_compute(settings)
@@ -78,46 +71,25 @@ def challenge(layout: Layout, test_cohort: str | None = None) -> None:
         tracked_run(NAME, stage=f"{NAME}@{test_cohort}", params=params, tags={}, continues=interrupted.run_id) as run,
         tempfile.TemporaryDirectory() as temporary,
     ):
-        interrupted.remember_run(run.run_id)
-        mirrored = mirror_resumed(run, interrupted.history(NAME), 0)
         # outside of models/, which DVC empties before a stage runs
         kept = (interrupted.folder or Path(temporary)) / "kept"
-        with (
-            progress_bar(f"training {NAME}", options.epochs) as move,
-            StateFile(interrupted.place(NAME), NAME) as state,
-        ):
-            watch = PhaseWatch(NAME, [options], move, score="train_auc")
 
-            def after_epoch(row: dict[str, float]) -> None:
-                epoch = int(row["epoch"])
-                if epoch > mirrored:
-                    mirror_epoch(run, row, 0)
-                watch.epoch(0, row)
-                if epoch in asked.keep_epochs:
-                    probabilities = _mean_by_finding(test, predict_probabilities(network, images, test.patch_pixels))
-                    folder = kept / layout.challenge_model(epoch).name
-                    write_csv(folder / "predictions.csv", predictions(network, loaded))
-                    write_csv(folder / TEST_PREDICTIONS, _of_test(test, probabilities))
-                    info = {**network.description(), "phase": NAME, **made_of(settings, loaded), "epoch": epoch}
-                    save_model(folder, state_copy(network), info)
+        def keep(epoch: int) -> None:
+            if epoch not in asked.keep_epochs:
+                return
+            folder = kept / layout.challenge_model(epoch).name
+            probabilities = _mean_by_finding(test, predict_probabilities(network, images, test.patch_pixels))
+            write_csv(folder / "predictions.csv", predictions(network, loaded))
+            write_csv(folder / TEST_PREDICTIONS, _of_test(test, probabilities))
+            info = {**network.description(), "phase": NAME, **made_of(settings, loaded), "epoch": epoch}
+            save_model(folder, state_copy(network), info)
 
-            result = train(
-                network,
-                loaded.data,
-                options,
-                settings.augmentation,
-                frozen=False,
-                seed=settings.seed,
-                name=NAME,
-                patch_pixels=loaded.cohort.patch_pixels,
-                device=device,
-                on_epoch=after_epoch,
-                limits=settings.gradient_flow,
-                on_estimate=partial(watch.estimate, 0),
-                resume_from=state.state,
-                on_state=state.keep,
-            )
-        shutil.copytree(kept, layout.model(NAME), dirs_exist_ok=True)
+        result = train_alone(
+            run, interrupted, settings, NAME, network, loaded, options, device, score="train_auc", after_epoch=keep
+        )
+        for old in (layout.model(NAME), layout.challenge_file("any").parent):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(kept, layout.model(NAME))
         write_csv(layout.model(NAME) / "history.csv", pd.DataFrame(result.history).astype({"epoch": int}))
         summary = _submit(layout, settings, loaded.cohort, test)
         mirror_course(run, NAME, result, None, settings.gradient_flow.every)

@@ -1,6 +1,5 @@
 """Stage `reproduction`: the thesis's chapter 5, one training on stacked sequences, 80/10/10 by patient."""
 
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -14,18 +13,15 @@ from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import NetworkOptions
-from lesion_transfer.learning.resume import StateFile
 from lesion_transfer.learning.roulette import RouletteResult
 from lesion_transfer.learning.roulette import roulette as spin
-from lesion_transfer.learning.training import train
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.compute import prepare_compute
 from lesion_transfer.stages.layout import Layout, require
+from lesion_transfer.stages.lone_training import train_alone
 from lesion_transfer.stages.phase_files import made_of, write_training
-from lesion_transfer.stages.phase_mirror import computed_with, mirror_epoch, mirror_phase, mirror_resumed
-from lesion_transfer.stages.phase_watch import PhaseWatch
+from lesion_transfer.stages.phase_mirror import computed_with, mirror_phase
 from lesion_transfer.stages.predictions import enhanced_predictions, predictions
-from lesion_transfer.stages.progress import progress_bar
 from lesion_transfer.stages.resume import identity, resuming
 from lesion_transfer.stages.split import dataset_rows
 from lesion_transfer.stages.training_data import LoadedCohort, with_rows
@@ -63,35 +59,7 @@ def reproduction(layout: Layout) -> None:
         resuming(about) as interrupted,
         tracked_run(NAME, stage=NAME, params=params, tags={}, continues=interrupted.run_id) as run,
     ):
-        interrupted.remember_run(run.run_id)
-        mirrored = mirror_resumed(run, interrupted.history(NAME), 0)
-        with (
-            progress_bar(f"training {NAME}", options.epochs) as move,
-            StateFile(interrupted.place(NAME), NAME) as state,
-        ):
-            watch = PhaseWatch(NAME, [options], move)
-
-            def after_epoch(row: dict[str, float]) -> None:
-                if row["epoch"] > mirrored:
-                    mirror_epoch(run, row, 0)
-                watch.epoch(0, row)
-
-            result = train(
-                network,
-                loaded.data,
-                options,
-                settings.augmentation,
-                frozen=False,
-                seed=settings.seed,
-                name=NAME,
-                patch_pixels=loaded.cohort.patch_pixels,
-                device=device,
-                on_epoch=after_epoch,
-                limits=settings.gradient_flow,
-                on_estimate=partial(watch.estimate, 0),
-                resume_from=state.state,
-                on_state=state.keep,
-            )
+        result = train_alone(run, interrupted, settings, NAME, network, loaded, options, device)
         network.load_state_dict(result.best_state)
         network.cpu()
         tables = [predictions(network, loaded), enhanced_predictions(network, loaded, settings)]

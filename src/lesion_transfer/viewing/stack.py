@@ -128,7 +128,8 @@ class Stack:
 def scale_bar_mm(width_mm: float) -> float:
     """The length of a scale bar for an image so wide: 1, 2 or 5 times a power of ten, at most a quarter of it."""
     power = 10.0 ** math.floor(math.log10(width_mm / 4))
-    return max(step * power for step in (1, 2, 5) if step * power <= width_mm / 4)
+    # a half, for the logarithm of a number just below a power of ten may be rounded up to it
+    return max(step * power for step in (0.5, 1, 2, 5) if step * power <= width_mm / 4)
 
 
 def same_window(window: Window, times: int, slices: int) -> tuple[tuple[Window, ...], ...]:

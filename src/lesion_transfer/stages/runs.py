@@ -1,0 +1,54 @@
+"""Tool `lesion runs`: which runs MLflow holds, and which of them made a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lesion_transfer.tracking import MODEL_TAG, SQLITE, open_store, project_root, tracking_uri
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """One run as `lesion runs` shows it; best_validation_auc is None where the run has none."""
+
+    run_id: str
+    name: str
+    status: str
+    pipeline: str
+    lr: str
+    best_validation_auc: float | None
+    model_sha256: str
+
+
+def list_runs(names: Sequence[str] = ()) -> list[ListedRun]:
+    """The runs of the experiment, newest first, without their members; only those called as in `names`, if given."""
+    client, experiment_id = open_store()
+    stages = "tags.`dvc.stage` LIKE '%'"
+    found = client.search_runs([experiment_id], stages, order_by=["start_time DESC"], max_results=1000)
+    return [
+        ListedRun(
+            run.info.run_id,
+            str(run.info.run_name),
+            run.info.status,
+            run.data.tags.get("lesion.pipeline", ""),
+            run.data.params.get("lr", ""),
+            run.data.metrics.get("best_validation_auc"),
+            run.data.tags.get(MODEL_TAG, ""),
+        )
+        for run in found
+        if not names or run.info.run_name in names
+    ]
+
+
+def runs_of_models(model_sha256s: Sequence[str]) -> dict[str, list[str]]:
+    """The ids of the runs that made each model, newest first; nothing where there is no store (none is made)."""
+    uri = tracking_uri(project_root())
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+        return {}
+    client, experiment_id = open_store()
+    made: dict[str, list[str]] = {}
+    for sha256 in dict.fromkeys(model_sha256s):
+        query = f"tags.`{MODEL_TAG}` = '{sha256}'"
+        runs = client.search_runs([experiment_id], query, order_by=["start_time DESC"])
+        made[sha256] = [run.info.run_id for run in runs]
+    return made
