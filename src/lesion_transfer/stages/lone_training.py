@@ -1,4 +1,4 @@
-"""One network trained outside the phases (thesis chapter 5): told to terminal and MLflow, resumed where it was killed."""
+"""One network trained outside the phases (thesis chapter 5): told to terminal and MLflow, resumed where killed."""
 
 from collections.abc import Callable
 from functools import partial
