@@ -116,11 +116,11 @@ def counted(monkeypatch, fail_at: int | None = None) -> list[tuple[int, int]]:
     trained: list[tuple[int, int]] = []
     original = stage.run_fold
 
-    def run(inputs, fold):
+    def run(inputs, place, fold):
         if len(trained) == fail_at:
             raise StageError("killed")
         trained.append((fold.replicate, fold.fold))
-        return original(inputs, fold)
+        return original(inputs, place, fold)
 
     monkeypatch.setattr(stage, "run_fold", run)
     return trained
@@ -154,6 +154,8 @@ def test_a_killed_ledger_goes_on_to_the_same_bytes(layout, finished, monkeypatch
     stage.ledger(layout)
     assert second == [(0, 1)]
     assert results(layout) == finished
+    kept = [path.name for path in (tmp_path / ".lesion" / "ledger").glob("*/*")]
+    assert sorted(kept) == ["r000_f0.json", "r000_f1.json"], "states of single trainings are gone with their fold"
 
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.get_experiment_by_name("lesion-transfer")

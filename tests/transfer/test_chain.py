@@ -11,7 +11,7 @@ from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
 from lesion_transfer.transfer import chain
 from lesion_transfer.transfer.arms import arm_steps, phase_tree
-from lesion_transfer.transfer.chain import ChainOptions, FoldData, train_tree
+from lesion_transfer.transfer.chain import ChainOptions, FoldData, TreePlace, train_tree
 from lesion_transfer.transfer.errors import PhaseError
 from lesion_transfer.transfer.options import ArmOptions
 from lesion_transfer.transfer.permutation import permuted_by_patient
@@ -118,6 +118,37 @@ def test_an_arm_comes_out_as_if_it_were_trained_alone(data, tree, trained):
         for name, key in own.keys[arm].items():
             together = trained[0][tree.keys[arm][name]]
             np.testing.assert_array_equal(alone[key].probabilities, together.probabilities)
+
+
+def test_a_killed_tree_goes_on_from_its_last_epoch(data, tree, trained, tmp_path, monkeypatch):
+    """Killed in its fourth training after the first of two epochs: the rest is trained, to the same numbers."""
+    original, epochs = chain.train, []
+    killed_after = 3 * OPTIONS.epochs + 1
+
+    def watched(*args, on_state, **kwargs):
+        def kept(state):
+            on_state(state)
+            if len(epochs) == killed_after:
+                raise KeyboardInterrupt
+
+        return original(*args, on_epoch=epochs.append, on_state=kept, **kwargs)
+
+    monkeypatch.setattr(chain, "train", watched)
+    place = TreePlace(tmp_path, "this fold")
+    with pytest.raises(KeyboardInterrupt):
+        train_tree(tree, data, CHAIN, seed=3, place=place)
+    assert len(epochs) == killed_after
+    again = train_tree(tree, data, CHAIN, seed=3, place=place)
+    assert len(epochs) == len(tree.nodes) * OPTIONS.epochs, "no epoch is trained twice"
+    for key, node in trained[0].items():
+        np.testing.assert_array_equal(again[key].probabilities, node.probabilities)
+        assert (again[key].best_epoch, again[key].n_updates) == (node.best_epoch, node.n_updates)
+        assert again[key].validation_auc == node.validation_auc
+
+    epochs.clear()
+    killed_after = -1
+    train_tree(tree, data, CHAIN, seed=3, place=replace(place, fingerprint="another fold"))
+    assert len(epochs) == len(tree.nodes) * OPTIONS.epochs, "states of another fold are not gone on with"
 
 
 def test_equal_updates_are_equal(tree, trained):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from lesion_transfer.reporting.style import INK, MUTED, TRAIN, new_figure, styled
+from lesion_transfer.reporting.style import INK, MUTED, TRAIN, new_figure_with_margins, styled
 
 MEAN, MAX, SHARE_ZERO = 0, 1, 2
 """The last axis of a gradient array: mean of |g|, max of |g|, share of elements that are exactly zero."""
@@ -27,7 +27,11 @@ def gradient_flow_figure(values: np.ndarray, layer_names: Sequence[str], title: 
         raise ValueError(
             f"Gradient values have shape {values.shape}; {len(layer_names)} layers need ({len(layer_names)}, 3)."
         )
-    figure = new_figure(max(6.5, 1.6 + 0.32 * len(layer_names)), 5.2)
+    names = _short(layer_names)
+    below = 0.45 + _name_inch(names)
+    width = max(6.5, 1.6 + 0.32 * len(names))
+    figure = new_figure_with_margins(width, 4.4 + below, top_inch=0.75, bottom_inch=below, left_inch=0.75)
+    figure.subplots_adjust(hspace=0.12)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     positions = np.arange(len(layer_names))
     floor, ceiling = _log_limits(values[:, [MEAN, MAX]])
@@ -48,13 +52,13 @@ def gradient_flow_figure(values: np.ndarray, layer_names: Sequence[str], title: 
     lower.set_ylim(0, 1)
     lower.yaxis.set_major_formatter(PercentFormatter(1))
     lower.set_ylabel("exactly zero")
-    lower.set_xticks(positions, _short(layer_names), rotation=90, fontsize=8)
+    lower.set_xticks(positions, names, rotation=90, fontsize=8)
     lower.set_xlim(-0.6, len(layer_names) - 0.4)
     lower.set_xlabel("layer, input to output")
     lower.grid(axis="x", visible=False)
     # a handle of its own: without a bar the legend would show it in another colour
     handles = [*upper.get_legend_handles_labels()[0], Patch(color="black", label="all gradients zero")]
-    figure.legend(handles=handles, loc="outside upper right", ncols=3)
+    figure.legend(handles=handles, loc="upper right", ncols=3)
     return figure
 
 
@@ -78,7 +82,9 @@ def gradient_evolution_figure(
     starts = np.unique(np.linspace(0, len(array), min(_MAX_COLUMNS, len(array)), endpoint=False).astype(int))
     counts = np.diff(np.r_[starts, len(array)])
     means = np.add.reduceat(array[:, :, MEAN], starts, axis=0).T / counts  # (n_layers, n_columns)
-    figure = new_figure(9.5, max(3.2, 1.4 + 0.19 * len(layer_names)))
+    names = _short(layer_names)
+    height, left = max(3.2, 1.4 + 0.19 * len(names)), 0.2 + _name_inch(names)
+    figure = new_figure_with_margins(9.5, height, top_inch=0.45, bottom_inch=0.6, left_inch=left)
     axes = figure.add_subplot()
     floor, ceiling = _log_limits(means)
     image = axes.imshow(
@@ -91,7 +97,7 @@ def gradient_evolution_figure(
     )
     axes.set_facecolor("black")
     axes.grid(visible=False)
-    axes.set_yticks(range(len(layer_names)), _short(layer_names), fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
     of_batch = np.asarray(epochs)
     firsts = np.flatnonzero(np.r_[True, of_batch[1:] != of_batch[:-1]])
     step = max(1, -(-len(firsts) // 12))
@@ -99,7 +105,7 @@ def gradient_evolution_figure(
     axes.set_xlabel(f"epoch (first batch of it; {len(array)} batches in all)")
     axes.set_title(title)
     bar = figure.colorbar(image, ax=axes, pad=0.015)
-    bar.set_label("mean |gradient|  (black: zero or not finite)", color=INK)
+    bar.set_label("mean |gradient|  (black: zero or not finite)", color=INK, fontsize=9)
     bar.outline.set_edgecolor(MUTED)  # type: ignore[operator]
     return figure
 
@@ -109,6 +115,11 @@ def _short(layer_names: Sequence[str]) -> list[str]:
     if all(name.endswith(".weight") for name in layer_names):
         return [name.removesuffix(".weight") for name in layer_names]
     return list(layer_names)
+
+
+def _name_inch(names: Sequence[str]) -> float:
+    """How long the longest name is as a label of 8 points."""
+    return 0.066 * max((len(name) for name in names), default=0)
 
 
 def _log_limits(values: np.ndarray) -> tuple[float, float]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesion_transfer import errors, files, options, settings
+from lesion_transfer import errors, files, options, randomness, settings
 from lesion_transfer.backends import options as backend_options
 from lesion_transfer.cohorts import options as cohort_options
+from lesion_transfer.datasets import finding, reasons
 from lesion_transfer.datasets import options as dataset_options
 from lesion_transfer.files import file_sha256, write_csv, write_text
 from lesion_transfer.learning import options as learning_options
@@ -25,8 +26,10 @@ from lesion_transfer.transfer import options as transfer_options
 SHARED = (
     *(errors, files, options, settings, stage_layout, arms, plan),
     *(backend_options, cohort_options, dataset_options, learning_options, transfer_options),
+    *(finding, reasons, randomness),
 )
-"""What every stage reads params.yaml with: a change of one re-runs them all (a test holds them to the imports)."""
+"""What every stage reads params.yaml with, and what nearly all import: a change of one re-runs them all (a test holds
+them to the imports)."""
 
 log = logging.getLogger(__name__)
 

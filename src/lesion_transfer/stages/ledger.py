@@ -4,7 +4,6 @@ import json
 import logging
 import shutil
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,6 +21,7 @@ from lesion_transfer.stages.ledger_mirror import mirror_ledger
 from lesion_transfer.stages.progress import progress_bar
 from lesion_transfer.tracking import project_root, tracked_run
 from lesion_transfer.transfer.arms import phase_tree
+from lesion_transfer.transfer.chain import TreePlace
 
 log = logging.getLogger(__name__)
 Results = list[dict[str, Any]]
@@ -37,7 +37,8 @@ def ledger(layout: Layout) -> None:
     asked = settings.ledger
     params = {"ledger": asked.model_dump(mode="json"), "seed": settings.seed, "target": settings.target}
     with tracked_run("ledger", stage="ledger", params=params, tags={}) as run:
-        results = _all_folds(settings, inputs, project_root() / ".lesion" / "ledger" / fingerprint(inputs, settings))
+        mark = fingerprint(inputs, settings)
+        results = _all_folds(settings, inputs, TreePlace(project_root() / ".lesion" / "ledger" / mark, mark))
         tables = predictions(inputs, results)
         generator = named_generator(settings.seed, "ledger", "bootstrap")
         content = ledger_content(tables, asked.reference, asked.smallest_difference, generator, asked.bootstrap_draws)
@@ -54,11 +55,11 @@ def ledger(layout: Layout) -> None:
         mirror_ledger(run, content, settings, layout.arms)
 
 
-def _all_folds(settings: Settings, inputs: LedgerInputs, folder: Path) -> Results:
-    """Every fold of every repeat: read where it lies finished in `folder`, else computed and kept there."""
-    asked = settings.ledger
+def _all_folds(settings: Settings, inputs: LedgerInputs, place: TreePlace) -> Results:
+    """Every fold of every repeat: read where it lies finished in `place`, else gone on with and kept there."""
+    asked, folder = settings.ledger, place.folder
     folds = [OuterFold(replicate, fold) for replicate in range(asked.repeats) for fold in range(asked.folds)]
-    files = {fold: folder / f"r{fold.replicate:03d}_f{fold.fold}.json" for fold in folds}
+    files = {fold: folder / f"{fold.name}.json" for fold in folds}
     missing = [fold for fold in folds if not files[fold].exists()]
     n_done = len(folds) - len(missing)
     if n_done:
@@ -69,10 +70,11 @@ def _all_folds(settings: Settings, inputs: LedgerInputs, folder: Path) -> Result
         def keep(number: int, result: dict[str, Any]) -> None:
             nonlocal n_done
             write_json(files[missing[number]], result)
+            shutil.rmtree(folder / missing[number].name, ignore_errors=True)
             n_done += 1
             move(n_done - (len(folds) - len(missing)))
 
-        backend.run(partial(run_fold, inputs), missing, keep)
+        backend.run(partial(run_fold, inputs, place), missing, keep)
     # read back, so that a fold's numbers are the same whichever process computed them
     return [json.loads(files[fold].read_text(encoding="utf-8")) for fold in folds]
 

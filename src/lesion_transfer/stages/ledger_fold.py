@@ -15,7 +15,7 @@ from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.randomness import stream_seed
 from lesion_transfer.transfer.arms import PhaseTree
-from lesion_transfer.transfer.chain import ChainOptions, FoldData, train_tree
+from lesion_transfer.transfer.chain import ChainOptions, FoldData, TreePlace, train_tree
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class OuterFold:
 
     replicate: int
     fold: int
+
+    @property
+    def name(self) -> str:
+        """As r000_f1."""
+        return f"r{self.replicate:03d}_f{self.fold}"
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,11 @@ class LedgerInputs:
     seed: int
 
 
-def run_fold(inputs: LedgerInputs, outer_fold: OuterFold) -> dict[str, Any]:
+def run_fold(inputs: LedgerInputs, place: TreePlace, outer_fold: OuterFold) -> dict[str, Any]:
     """As JSON values: finding_key of the fold's rows, and by node their probabilities and how its training went.
 
-    Rows of another data set that are of a tested person are left out of the fold.
+    Rows of another data set that are of a tested person are left out of the fold. place: of all folds; each has a
+    folder there, from which a killed one goes on.
     """
     target = inputs.cohorts[inputs.target]
     subsets = {name: _of_fold(outer, outer_fold)["subset"].to_numpy() for name, outer in inputs.outer.items()}
@@ -65,7 +71,8 @@ def run_fold(inputs: LedgerInputs, outer_fold: OuterFold) -> dict[str, Any]:
         target.patch_pixels,
     )
     seed = stream_seed(inputs.seed, "ledger", f"replicate {outer_fold.replicate}", f"fold {outer_fold.fold}")
-    trained = train_tree(inputs.tree, data, inputs.chain, seed)
+    own = TreePlace(place.folder / outer_fold.name, f"{place.fingerprint} {outer_fold.name}")
+    trained = train_tree(inputs.tree, data, inputs.chain, seed, place=own)
     return {
         "replicate": outer_fold.replicate,
         "fold": outer_fold.fold,

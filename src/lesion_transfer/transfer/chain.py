@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
+from lesion_transfer.learning.resume import StateFile, StatePlace
 from lesion_transfer.learning.roulette import roulette
 from lesion_transfer.learning.scoring import predict_probabilities
 from lesion_transfer.learning.streams import torch_generator
@@ -66,13 +68,31 @@ class TrainedNode:
     n_updates: int
 
 
+@dataclass(frozen=True)
+class TreePlace:
+    """Where the trainings of one tree keep their states; fingerprint: of all that they depend on beside their nodes."""
+
+    folder: Path
+    fingerprint: str
+
+    def of(self, node: Node) -> StatePlace:
+        """That of one node."""
+        return StatePlace(self.folder / f"{node.key}.safetensors", f"{self.fingerprint} {node.key}")
+
+
 def train_tree(
-    tree: PhaseTree, data: FoldData, options: ChainOptions, seed: int, on_node: Callable[[Node], None] | None = None
+    tree: PhaseTree,
+    data: FoldData,
+    options: ChainOptions,
+    seed: int,
+    on_node: Callable[[Node], None] | None = None,
+    place: TreePlace | None = None,
 ) -> dict[str, TrainedNode]:
     """Every node of the tree, by key; each is trained once, whatever the number of arms that pass through it.
 
     seed: of this fold. Phases of one name draw from the same streams in every arm, so that arms differ in what they are
     declared to differ in and not in their luck. The target's test rows are read once, after a phase is finished.
+    place: where a killed tree is gone on with, to the same numbers; what is kept there is left there.
     Raises FrozenError where a frozen extractor moved, PhaseError where a tested patient is also learnt from.
     """
     _refuse_leaks(data)
@@ -84,18 +104,21 @@ def train_tree(
         network = _start(node, networks, data, options, seed)
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         phase = node.step.phase
-        result = train(
-            network,
-            _training_data(node, data, seed),
-            _with_updates_of(node, data),
-            options.augmentation,
-            frozen=phase.frozen,
-            seed=seed,
-            name=phase.name,
-            patch_pixels=data.patch_pixels,
-            device=options.device,
-            limits=options.limits,
-        )
+        with StateFile(None if place is None else place.of(node), phase.name) as state:
+            result = train(
+                network,
+                _training_data(node, data, seed),
+                _with_updates_of(node, data),
+                options.augmentation,
+                frozen=phase.frozen,
+                seed=seed,
+                name=phase.name,
+                patch_pixels=data.patch_pixels,
+                device=options.device,
+                limits=options.limits,
+                resume_from=state.state,
+                on_state=state.keep,
+            )
         network.load_state_dict(result.best_state)
         network.cpu()
         if phase.frozen:
