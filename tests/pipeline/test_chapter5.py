@@ -24,7 +24,8 @@ from lesion_transfer.stages.trace import trace_finding
 from .conftest import Project, new_project
 
 pytestmark = pytest.mark.slow
-SUBMISSIONS = ["ensemble", "epoch_001", "epoch_003"]
+OF_EPOCHS = ["epoch_001", "epoch_003", "r001_epoch_001", "r001_epoch_003"]
+SUBMISSIONS = ["ensemble", *OF_EPOCHS]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def layout(tmp_path_factory) -> Layout:
     project.change_params(
         {
             "reproduction": {"epochs": 2, "roulette_n": 2, "test_share": 0.2, "validation_share": 0.2},
-            "challenge": {"prostatex_test": {"epochs": 3, "keep_epochs": [1, 3], "ensemble": True}},
+            "challenge": {"prostatex_test": {"epochs": 3, "keep_epochs": [1, 3], "replicates": 2, "ensemble": True}},
         }
     )
     layout = Layout(project.root)
@@ -71,16 +72,19 @@ def test_the_challenge_writes_every_published_test_finding_once_an_epoch(layout)
     published = pd.read_csv(layout.tables("prostatex_test") / "ProstateX-Findings-Test.csv", dtype=str)
     asked = sorted(zip(published["ProxID"], published["fid"], strict=True))
     tables = {}
-    for name in ("epoch_001", "epoch_003", "ensemble"):
+    for name in SUBMISSIONS:
         tables[name] = pd.read_csv(layout.challenge_file(name), dtype={"ProxID": str, "fid": str})
         assert sorted(zip(tables[name]["ProxID"], tables[name]["fid"], strict=True)) == asked
         assert tables[name]["ClinSig"].between(0, 1).all()
-    mean = (tables["epoch_001"]["ClinSig"] + tables["epoch_003"]["ClinSig"]) / 2
+    mean = sum(tables[name]["ClinSig"] for name in OF_EPOCHS) / 4
     assert tables["ensemble"]["ClinSig"].to_numpy() == pytest.approx(mean.to_numpy())
-    assert not tables["epoch_001"]["ClinSig"].equals(tables["epoch_003"]["ClinSig"])
+    assert len({tuple(tables[name]["ClinSig"]) for name in OF_EPOCHS}) == 4
     assert (layout.model("challenge") / "epoch_003" / "model.safetensors").is_file()
     history = pd.read_csv(layout.model("challenge") / "history.csv")
     assert list(history["epoch"]) == [1, 2, 3]
+    other = pd.read_csv(layout.model("challenge", 1) / "history.csv")
+    assert list(other["epoch"]) == [1, 2, 3]
+    assert not other.equals(history)
 
 
 def test_every_model_of_the_challenge_has_its_predictions_and_is_traced(layout):
@@ -95,6 +99,7 @@ def test_every_model_of_the_challenge_has_its_predictions_and_is_traced(layout):
     trained_on = predictions["finding_key"].iloc[0]
     models = {model["model"]: model for model in trace_finding(layout, trained_on)["models"]}
     assert models["challenge/epoch_003"]["subset"] == "train"
+    assert models["challenge/members/r001/epoch_003"]["replicate"] == 1
     hashes = json.loads(layout.metrics("challenge").read_text())["model_sha256"]
     assert models["challenge/epoch_003"]["model_sha256"] == hashes["epoch_003"]
     assert len(runs_of_models([hashes["epoch_001"]])[hashes["epoch_001"]]) == 1
@@ -152,9 +157,10 @@ def test_the_challenges_card_counts_its_findings_and_names_every_model(layout):
     text = render_model_card(entered)
     images = pd.read_csv(layout.cohort("prostatex_test") / "findings.csv")
     assert f"{len(images)} with usable images" in text
-    for epoch in (1, 3):
-        info = json.loads((layout.challenge_model(epoch) / "model.json").read_text())
-        assert info["model_sha256"] in text
+    assert "epochs 1, 3, of 2 trainings" in text
+    for epoch, replicate in ((1, 0), (3, 0), (1, 1), (3, 1)):
+        info = json.loads((layout.challenge_model(epoch, replicate) / "model.json").read_text())
+        assert (info["replicate"], info["model_sha256"] in text) == (replicate, True)
     assert "No number" in text
 
 
@@ -209,7 +215,7 @@ def test_the_published_test_findings_stand_once_each_beside_real_pixels(layout, 
     assert len(imaged) >= 10
     assert set(summary["filled_with_prior"]) >= set(asked)
     assert not imaged & set(summary["filled_with_prior"])
-    for name in ("epoch_001", "epoch_003", "ensemble"):
+    for name in SUBMISSIONS:
         table = pd.read_csv(real.challenge_file(name), dtype={"ProxID": str, "fid": str})
         keys = [f"{row.ProxID}/{row.fid}/1" for row in table.itertuples()]
         assert sorted(keys) == sorted([*asked, *(f"{row.ProxID}/{row.fid}/1" for row in at_hand.itertuples())])

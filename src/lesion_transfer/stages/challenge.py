@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from lesion_transfer.stages.compute import prepare_compute
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
 from lesion_transfer.stages.lone_training import train_alone
 from lesion_transfer.stages.phase_files import made_of
-from lesion_transfer.stages.phase_mirror import computed_with, mirror_course, mirror_data
+from lesion_transfer.stages.phase_mirror import computed_with, mirror_course, mirror_data, mirror_resumed
 from lesion_transfer.stages.predictions import predictions
 from lesion_transfer.stages.reproduction import NAME as REPRODUCTION
 from lesion_transfer.stages.resume import identity, resuming
@@ -39,10 +40,11 @@ TEST_PREDICTIONS = "test_predictions.csv"
 def challenge(layout: Layout, test_cohort: str | None = None) -> None:
     """Writes models/challenge, the submissions reports/challenge/epoch_NNN.csv, and reports/challenge.json.
 
-    models/challenge: history.csv; in epoch_NNN a model, predictions.csv of what it learnt from, test_predictions.csv.
+    models/challenge: history.csv; in epoch_NNN a model, predictions.csv of what it learnt from, test_predictions.csv;
+    the same in members/rNNN for the replicates beyond the first.
 
-    All labelled findings of the reproduction's cohort train, from the reproduction's initialisation, without validation
-    and without scheduler.
+    All labelled findings of the reproduction's cohort train, from the reproduction's initialisation (a replicate: from
+    one of its own), without validation and without scheduler.
     """
     settings = layout.settings()
     if not settings.challenge:
@@ -54,18 +56,18 @@ def challenge(layout: Layout, test_cohort: str | None = None) -> None:
     loaded = with_rows(layout, settings, settings.reproduction.cohort, _everything_trains(layout, settings))
     test = load_cohort(require(layout.cohort(test_cohort), f"lesion cohort {test_cohort}"))
     images = torch.from_numpy(loaded.zscore.apply(test))
-    network = _start(layout, settings, loaded)
+    networks = [_start(layout, settings, loaded, replicate) for replicate in range(asked.replicates)]
     params = {
         **options.model_dump(mode="json"),
-        **asked.model_dump(mode="json", include={"keep_epochs", "ensemble"}),
+        **asked.model_dump(mode="json", include={"keep_epochs", "replicates", "ensemble"}),
         **computed_with(settings),
         "cohort": settings.reproduction.cohort,
         "test_cohort": test_cohort,
         "seed": settings.seed,
-        "network": network.options.model_dump(mode="json"),
+        "network": networks[0].options.model_dump(mode="json"),
         "augmentation": settings.augmentation.model_dump(mode="json"),
     }
-    start = [state_sha256(network.state_dict()), state_sha256({"images": images})]
+    start = [*(state_sha256(network.state_dict()) for network in networks), state_sha256({"images": images})]
     with (
         resuming(identity(NAME, params, [loaded.data], [start], device)) as interrupted,
         tracked_run(NAME, stage=f"{NAME}@{test_cohort}", params=params, tags={}, continues=interrupted.run_id) as run,
@@ -74,28 +76,47 @@ def challenge(layout: Layout, test_cohort: str | None = None) -> None:
         # outside of models/, which DVC empties before a stage runs
         kept = (interrupted.folder or Path(temporary)) / "kept"
 
-        def keep(epoch: int) -> None:
+        def keep(replicate: int, epoch: int) -> None:
             if epoch not in asked.keep_epochs:
                 return
-            folder = kept / layout.challenge_model(epoch).name
+            network = networks[replicate]
+            folder = kept / layout.challenge_model(epoch, replicate).relative_to(layout.model(NAME))
             probabilities = _mean_by_finding(test, predict_probabilities(network, images, test.patch_pixels))
-            write_csv(folder / "predictions.csv", predictions(network, loaded))
-            write_csv(folder / TEST_PREDICTIONS, _of_test(test, probabilities))
-            info = {**network.description(), "phase": NAME, **made_of(settings, loaded), "epoch": epoch}
-            save_model(folder, state_copy(network), info)
+            write_csv(folder / "predictions.csv", predictions(network, loaded).assign(replicate=replicate))
+            write_csv(folder / TEST_PREDICTIONS, _of_test(test, probabilities, replicate))
+            made = {"phase": NAME, **made_of(settings, loaded), "epoch": epoch, "replicate": replicate}
+            save_model(folder, state_copy(network), {**network.description(), **made})
 
-        result = train_alone(
-            run, interrupted, settings, NAME, network, loaded, options, device, score="train_auc", after_epoch=keep
-        )
+        results = [
+            train_alone(
+                None if replicate else run,
+                interrupted,
+                settings,
+                f"{NAME} r{replicate:03d}" if replicate else NAME,
+                network,
+                loaded,
+                options,
+                device,
+                seed=settings.seed,
+                score="train_auc",
+                after_epoch=partial(keep, replicate),
+            )
+            for replicate, network in enumerate(networks)
+        ]
         for old in (layout.model(NAME), layout.challenge_file("any").parent):
             shutil.rmtree(old, ignore_errors=True)
         shutil.copytree(kept, layout.model(NAME))
-        write_csv(layout.model(NAME) / "history.csv", pd.DataFrame(result.history).astype({"epoch": int}))
+        for replicate, result in enumerate(results):
+            table = pd.DataFrame(result.history).astype({"epoch": int})
+            write_csv(layout.model(NAME, replicate) / "history.csv", table)
         summary = _submit(layout, settings, loaded.cohort, test)
-        mirror_course(run, NAME, result, None, settings.gradient_flow.every)
+        mirror_course(run, NAME, results[0], None, settings.gradient_flow.every)
         mirror_data(run, loaded, {"train": "training"})
-        for epoch, sha256 in summary["model_sha256"].items():
-            with run.child(f"{NAME} {epoch}", params={**params, "kept": epoch}, tags={MODEL_TAG: sha256}):
+        for replicate, result in enumerate(results[1:], start=1):
+            with run.child(f"{NAME} r{replicate:03d}", params={**params, "replicate": replicate}, tags={}) as child:
+                mirror_resumed(child, result.history, 0)
+        for kept_model, sha256 in summary["model_sha256"].items():
+            with run.child(f"{NAME} {kept_model}", params={**params, "kept": kept_model}, tags={MODEL_TAG: sha256}):
                 pass
         n_filled = len(summary["filled_with_prior"])
         run.log_metrics({"n_findings": summary["n_findings"], "n_filled_with_prior": n_filled})
@@ -107,16 +128,21 @@ def _submit(layout: Layout, settings: Settings, trained_on: Cohort, test: Cohort
     """Writes a submission for each kept model, their ensemble where asked for, and reports/challenge.json."""
     published = _published(test)
     prior = float(trained_on.findings["label"].dropna().astype(bool).mean())
-    folders = sorted(layout.model(NAME).glob("epoch_*"))
-    files = {folder.name: _submitted(folder) for folder in folders}
-    if settings.challenge[test.name].ensemble:
+    asked = settings.challenge[test.name]
+    models = {
+        (f"r{replicate:03d}_" if replicate else "") + folder.name: folder
+        for replicate in range(asked.replicates)
+        for folder in sorted(layout.model(NAME, replicate).glob("epoch_*"))
+    }
+    files = {name: _submitted(folder) for name, folder in models.items()}
+    if asked.ensemble:
         mean = pd.DataFrame(files).mean(axis=1)
         files["ensemble"] = {str(key): float(value) for key, value in mean.items()}
     for name, probabilities in files.items():
         write_csv(layout.challenge_file(name), submission(published, probabilities, prior))
     phantom = any(settings.is_phantom(name) for name in (test.name, trained_on.name))
     summary = _summary(test, published, prior, files, phantom=phantom)
-    summary["model_sha256"] = {folder.name: load_model(folder)[1]["model_sha256"] for folder in folders}
+    summary["model_sha256"] = {name: load_model(folder)[1]["model_sha256"] for name, folder in models.items()}
     write_json(layout.metrics(NAME), summary)
     return summary
 
@@ -142,20 +168,21 @@ def _published(cohort: Cohort) -> pd.DataFrame:
     return rows.drop_duplicates("finding_key").sort_values("finding_key", ignore_index=True)
 
 
-def _start(layout: Layout, settings: Settings, loaded: LoadedCohort) -> LesionNetwork:
-    """The initialisation that the reproduction's roulette chose, drawn again."""
+def _start(layout: Layout, settings: Settings, loaded: LoadedCohort, replicate: int) -> LesionNetwork:
+    """The initialisation that the reproduction's roulette chose, drawn again; a replicate's own."""
     _, info = load_model(require(layout.model(REPRODUCTION), "lesion reproduction"))
-    generator = torch_generator(settings.seed, REPRODUCTION, "member", str(info["roulette_member"]))
+    drawn = (NAME, "replicate", str(replicate)) if replicate else (REPRODUCTION, "member", str(info["roulette_member"]))
+    generator = torch_generator(settings.seed, *drawn)
     dropout = settings.reproduction_hyperparameters().dropout
     channels, pixels = len(loaded.cohort.channels), loaded.cohort.patch_pixels
     return build_network(settings.reproduction_network(), channels, dropout, generator, pixels)
 
 
-def _of_test(test: Cohort, probabilities: Mapping[str, float]) -> pd.DataFrame:
+def _of_test(test: Cohort, probabilities: Mapping[str, float], replicate: int) -> pd.DataFrame:
     """The predictions table of INTERFACES for the test findings, whose labels nobody has."""
     rows = test.findings.drop_duplicates("finding_key")[["finding_key", "patient_id", "finding_id", "label"]]
     rows = rows.assign(cohort=test.name, subset="test", fold=pd.array([pd.NA] * len(rows), dtype="Int64"))
-    return rows.assign(replicate=0, copy=0, probability=rows["finding_key"].map(probabilities))[list(COLUMNS)]
+    return rows.assign(replicate=replicate, copy=0, probability=rows["finding_key"].map(probabilities))[list(COLUMNS)]
 
 
 def _mean_by_finding(cohort: Cohort, probabilities: np.ndarray) -> dict[str, float]:

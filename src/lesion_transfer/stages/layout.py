@@ -92,8 +92,8 @@ class Layout:
     def predictions(self, phase: str) -> Path:
         return self.model(phase) / "predictions.csv"
 
-    def challenge_model(self, epoch: int) -> Path:
-        return self.models / "challenge" / f"epoch_{epoch:03d}"
+    def challenge_model(self, epoch: int, replicate: int = 0) -> Path:
+        return self.model("challenge", replicate) / f"epoch_{epoch:03d}"
 
     @property
     def arms(self) -> Path:
@@ -132,7 +132,7 @@ class Layout:
         return self.reports / "reproduction.md"
 
     def challenge_file(self, name: str) -> Path:
-        """A submission: epoch_NNN or ensemble."""
+        """A submission: epoch_NNN, that of another replicate rNNN_epoch_NNN, or ensemble."""
         return self.reports / "challenge" / f"{name}.csv"
 
     @property

@@ -19,7 +19,7 @@ from lesion_transfer.tracking import TrackedRun
 
 
 def train_alone(
-    run: TrackedRun,
+    run: TrackedRun | None,
     interrupted: Interrupted,
     settings: Settings,
     name: str,
@@ -28,16 +28,20 @@ def train_alone(
     options: TrainingOptions,
     device: torch.device,
     *,
+    seed: int,
     score: str = "validation_auc",
     after_epoch: Callable[[int], None] = lambda _: None,
 ) -> TrainingResult:
     """Trains `network` in place, from the last epoch that an earlier process kept.
 
-    run: what that process opened, if it is still there. score: the metric behind the bar. after_epoch: called with the
-    number of each epoch that is trained now, when `network` holds its weights and before its state is kept.
+    run: what that process opened, if it is still there; None logs nothing. name: of bar, states and streams. score: the
+    metric behind the bar. after_epoch: called with the number of each epoch that is trained now, when `network` holds
+    its weights and before its state is kept.
     """
-    interrupted.remember_run(run.run_id)
-    mirrored = mirror_resumed(run, interrupted.history(name), 0)
+    mirrored = 0
+    if run is not None:
+        interrupted.remember_run(run.run_id)
+        mirrored = mirror_resumed(run, interrupted.history(name), 0)
     with (
         progress_bar(f"training {name}", options.epochs) as move,
         StateFile(interrupted.place(name), name) as state,
@@ -45,7 +49,7 @@ def train_alone(
         watch = PhaseWatch(name, [options], move, score)
 
         def done(row: dict[str, float]) -> None:
-            if row["epoch"] > mirrored:
+            if run is not None and row["epoch"] > mirrored:
                 mirror_epoch(run, row, 0)
             watch.epoch(0, row)
             after_epoch(int(row["epoch"]))
@@ -56,7 +60,7 @@ def train_alone(
             options,
             settings.augmentation,
             frozen=False,
-            seed=settings.seed,
+            seed=seed,
             name=name,
             patch_pixels=loaded.cohort.patch_pixels,
             device=device,

@@ -125,13 +125,15 @@ def _challenge_card(layout: Layout, settings: Settings) -> ModelCard:
     trained = load_cohort(require(layout.cohort(cohort), f"lesion cohort {cohort}")).info
     row = cohort_row(layout, settings, cohort, {"train": trained["n_positive"] + trained["n_negative"]})
     test = cohort_row(layout, settings, test_cohort, {})
-    epochs = [layout.challenge_model(epoch) for epoch in settings.challenge[test_cohort].keep_epochs]
+    asked = settings.challenge[test_cohort]
+    models = [layout.challenge_model(epoch, n) for n in range(asked.replicates) for epoch in asked.keep_epochs]
+    trainings = f", of {asked.replicates} trainings" if asked.replicates > 1 else ""
     return replace(
-        _card(layout, settings, CHALLENGE, [row], epochs[-1], test_cohort),
+        _card(layout, settings, CHALLENGE, [row], models[-1], test_cohort),
         made_by="The network of the reproduction trained on all labelled findings without validation (thesis 5.3); a "
-        f"model each of epochs {', '.join(str(epoch) for epoch in settings.challenge[test_cohort].keep_epochs)}.",
-        files=[_relative(layout, folder) for folder in epochs],
-        model_sha256=[load_model(folder)[1]["model_sha256"] for folder in epochs],
+        f"model each of epochs {', '.join(str(epoch) for epoch in asked.keep_epochs)}{trainings}.",
+        files=[_relative(layout, folder) for folder in models],
+        model_sha256=[load_model(folder)[1]["model_sha256"] for folder in models],
         cohort=test,
         datasets=[dataset_row(settings, name) for name in dict.fromkeys((row.dataset, test.dataset))],
         hyperparameters=settings.challenge_hyperparameters(test_cohort).model_dump(mode="json"),

@@ -59,7 +59,7 @@ def reproduction(layout: Layout) -> None:
         resuming(about) as interrupted,
         tracked_run(NAME, stage=NAME, params=params, tags={}, continues=interrupted.run_id) as run,
     ):
-        result = train_alone(run, interrupted, settings, NAME, network, loaded, options, device)
+        result = train_alone(run, interrupted, settings, NAME, network, loaded, options, device, seed=settings.seed)
         network.load_state_dict(result.best_state)
         network.cpu()
         tables = [predictions(network, loaded), enhanced_predictions(network, loaded, settings)]

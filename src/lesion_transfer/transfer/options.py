@@ -80,5 +80,7 @@ class ChallengeOptions(Overrides):
 
     keep_epochs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     """Epochs whose model is kept and predicts the test findings."""
+    replicates: Annotated[int, Field(ge=1)] = 1
+    """Trainings, each from another initialisation and with other random streams, whose models all predict."""
     ensemble: bool
-    """Whether the mean of the kept models' probabilities is written too."""
+    """Whether the mean of the kept models' probabilities, over epochs and replicates, is written too."""
