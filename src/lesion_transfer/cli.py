@@ -319,6 +319,7 @@ def fingerprint(dataset: DatasetName) -> None:
         console.print(table)
 
 
+@app.command(rich_help_panel=TOOLS)
 def gradients(
     phase: Annotated[str, typer.Argument(metavar="PHASE", help="a phase that has been trained")],
     out: Annotated[Path, typer.Option(help="the folder to write PNG files to")],
@@ -334,12 +335,13 @@ def gradients(
 def runs(
     names: Annotated[list[str] | None, typer.Argument(metavar="[PHASE]...", help="only these phases")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="as CSV, with whole hashes")] = False,
+    members: Annotated[bool, typer.Option("--members", help="also trainings of grids, replicates, arms")] = False,
 ) -> None:
     """List the MLflow runs: phase, status, learning rate, best validation AUC, and the hash of the model they made."""
     from lesion_transfer.stages.runs import ListedRun, list_runs
 
     columns = [field.name for field in dataclasses.fields(ListedRun)]
-    rows = [dataclasses.asdict(run) for run in list_runs(names or ())]
+    rows = [dataclasses.asdict(run) for run in list_runs(names or (), members=members)]
     if as_csv:
         writer = csv.DictWriter(sys.stdout, columns)
         writer.writeheader()

@@ -155,6 +155,8 @@ def test_members_are_finished_children_of_their_stages_run_and_lesion_runs_leave
     monkeypatch.setenv("DVC_ROOT", str(trained.root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert {run.name for run in list_runs()} == {"roulette", "ds1_full", "ds2_frozen"}
+    assert {run.name for run in list_runs(members=True)} == set(runs)
+    assert {run.name for run in list_runs(["roulette"], members=True)} == {"roulette", "roulette r001"} | drawn
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """The layout of the code holds: arrows run down, no circles, and dvc.yaml names what each stage imports."""
 
+import re
 from pathlib import Path
 
 import grimp
 import pytest
 from ruamel.yaml import YAML
 
+from lesion_transfer import cli
 from lesion_transfer.stages.check_settings import SHARED
 
 ROOT = Path(__file__).parents[2]
@@ -148,3 +150,15 @@ def test_training_stages_declare_every_setting_that_a_phase_inherits():
     everywhere = {"seed", "threads", "device", "deterministic", "network", "augmentation", "target"}
     for declared in (stages["train"]["params"], stages["transfer"]["do"]["params"], stages["ledger"]["params"]):
         assert set(HYPERPARAMETERS) | everywhere <= set(declared)
+
+
+def test_every_command_that_is_written_about_is_there():
+    written = [ROOT / "README.md", ROOT / "params.yaml", ROOT / "dvc.yaml", *sorted((ROOT / "docs").glob("*.md"))]
+    found = {
+        (command, path.name)
+        for path in written
+        for command in re.findall(r"(?:`|cmd: )lesion ([a-z]+)", path.read_text(encoding="utf-8"))
+    }
+    known = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    assert {command for command, _ in found} >= {"train", "gradients", "predict"}
+    assert not [(command, name) for command, name in found if command not in known]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow.store.tracking import SEARCH_MAX_RESULTS_THRESHOLD
+
 from lesion_transfer.tracking import MODEL_TAG, SQLITE, open_store, project_root, tracking_uri
 
 
@@ -20,11 +22,16 @@ class ListedRun:
     model_sha256: str
 
 
-def list_runs(names: Sequence[str] = ()) -> list[ListedRun]:
-    """The runs of the experiment, newest first, without their members; only those called as in `names`, if given."""
+def list_runs(names: Sequence[str] = (), *, members: bool = False) -> list[ListedRun]:
+    """The runs of the experiment, newest first; only those of the phases in `names`, if given.
+
+    members: also the trainings of a grid, the replicates, initialisations and arms under each run, called PHASE MEMBER.
+    """
     client, experiment_id = open_store()
-    stages = "tags.`dvc.stage` LIKE '%'"
-    found = client.search_runs([experiment_id], stages, order_by=["start_time DESC"], max_results=1000)
+    stages = "" if members else "tags.`dvc.stage` LIKE '%'"
+    found = client.search_runs(
+        [experiment_id], stages, order_by=["start_time DESC"], max_results=SEARCH_MAX_RESULTS_THRESHOLD
+    )
     return [
         ListedRun(
             run.info.run_id,
@@ -36,7 +43,7 @@ def list_runs(names: Sequence[str] = ()) -> list[ListedRun]:
             run.data.tags.get(MODEL_TAG, ""),
         )
         for run in found
-        if not names or run.info.run_name in names
+        if not names or str(run.info.run_name).partition(" ")[0] in names
     ]
 
 
