@@ -107,6 +107,12 @@ def test_a_fourth_body_part_is_params_alone(project, tmp_path):
     lineage = json.loads((project.root / "models/ds4_full/model.json").read_text())["lineage"]
     assert [link["phase"] for link in lineage][-3:] == ["ds3_full", "ds5_frozen", "ds4_frozen"]
 
+    # DVC notices a change in the user's own folder, which nothing else has changed
+    assert sorted(path.name for path in knee.iterdir()) == ["findings.csv", "images.npy"]
+    assert project.stages_run("dvc", "repro", "acquire@knee") == []
+    np.save(knee / "images.npy", np.clip(images + 1, 0, 255).astype(np.uint8))
+    assert project.stages_run("dvc", "repro", "acquire@knee") == ["acquire@knee"]
+
 
 def test_a_removed_phase_leaves_nothing_behind(project):
     text = (project.root / "params.yaml").read_text()
