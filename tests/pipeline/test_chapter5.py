@@ -10,7 +10,6 @@ from ruamel.yaml import YAML
 from lesion_transfer.evaluation.predictions import read_predictions
 from lesion_transfer.reporting.model_card import render_model_card
 from lesion_transfer.settings import SettingsError, settings_from
-from lesion_transfer.stages import lone_training
 from lesion_transfer.stages.acquire import acquire
 from lesion_transfer.stages.challenge import challenge
 from lesion_transfer.stages.cohort import cohort
@@ -20,6 +19,7 @@ from lesion_transfer.stages.predict import open_model, predict_folder
 from lesion_transfer.stages.reproduction import reproduction
 from lesion_transfer.stages.runs import list_runs, runs_of_models
 from lesion_transfer.stages.trace import trace_finding
+from lesion_transfer.stages.training import lone_training
 
 from .conftest import Project, new_project
 

@@ -18,7 +18,7 @@ from lesion_transfer.stages.check_settings import check_settings
 from lesion_transfer.stages.cohort import cohort
 from lesion_transfer.stages.fingerprint import fingerprint_tables
 from lesion_transfer.stages.layout import Layout, StageError
-from lesion_transfer.stages.training_data import check_augmentation
+from lesion_transfer.stages.training.training_data import check_augmentation
 
 ROOT = Path(__file__).parents[2]
 NAME = "prostatex_mpmri"

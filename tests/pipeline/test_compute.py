@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from lesion_transfer.stages.compute import prepare_process
+from lesion_transfer.stages.training.compute import prepare_process
 
 
 @pytest.fixture(autouse=True)

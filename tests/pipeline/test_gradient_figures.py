@@ -8,7 +8,7 @@ import pytest
 from lesion_transfer.learning.gradients import GradientFlow
 from lesion_transfer.stages.gradients import gradient_figures_of, gradients, read_gradient_flow, shown_epochs
 from lesion_transfer.stages.layout import Layout, StageError
-from lesion_transfer.stages.phase_files import save_gradient_flow
+from lesion_transfer.stages.training.phase_files import save_gradient_flow
 
 FLOW = GradientFlow(
     ("conv.weight", "dense.weight"),

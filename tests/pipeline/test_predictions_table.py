@@ -16,8 +16,8 @@ from lesion_transfer.learning.network import build_network
 from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions
 from lesion_transfer.learning.scoring import predict_probabilities
 from lesion_transfer.learning.streams import torch_generator
-from lesion_transfer.stages.predictions import enhanced_predictions, predictions
-from lesion_transfer.stages.training_data import LoadedCohort
+from lesion_transfer.stages.training.predictions import enhanced_predictions, predictions
+from lesion_transfer.stages.training.training_data import LoadedCohort
 
 SETTINGS = SimpleNamespace(seed=3, augmentation=AugmentationOptions(), evaluation=SimpleNamespace(enhanced_copies=2))
 

@@ -1,1 +1,1 @@
-"""One file a DVC stage; with cli.py the only code that knows params.yaml, paths and MLflow."""
+"""One file a DVC stage, and what they share; with cli.py the only code that knows params.yaml, paths and MLflow."""

@@ -21,15 +21,15 @@ from lesion_transfer.learning.scoring import predict_probabilities
 from lesion_transfer.learning.state import state_copy
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.compute import prepare_compute
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
-from lesion_transfer.stages.lone_training import train_alone
-from lesion_transfer.stages.phase_files import made_of
 from lesion_transfer.stages.phase_mirror import computed_with, mirror_course, mirror_data, mirror_resumed
-from lesion_transfer.stages.predictions import predictions
 from lesion_transfer.stages.reproduction import NAME as REPRODUCTION
-from lesion_transfer.stages.resume import identity, resuming
-from lesion_transfer.stages.training_data import LoadedCohort, with_rows
+from lesion_transfer.stages.training.compute import prepare_compute
+from lesion_transfer.stages.training.lone_training import train_alone
+from lesion_transfer.stages.training.phase_files import made_of
+from lesion_transfer.stages.training.predictions import predictions
+from lesion_transfer.stages.training.resume import identity, resuming
+from lesion_transfer.stages.training.training_data import LoadedCohort, with_rows
 from lesion_transfer.tracking import MODEL_TAG, tracked_run
 
 NAME = "challenge"

@@ -13,12 +13,12 @@ from lesion_transfer.evaluation.predictions import COLUMNS
 from lesion_transfer.files import write_csv, write_json
 from lesion_transfer.randomness import named_generator
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.compute import make_backend, prepare_compute
 from lesion_transfer.stages.layout import Layout
 from lesion_transfer.stages.ledger_fold import LedgerInputs, OuterFold, run_fold
 from lesion_transfer.stages.ledger_inputs import fingerprint, ledger_inputs
 from lesion_transfer.stages.ledger_mirror import mirror_ledger
 from lesion_transfer.stages.progress import progress_bar
+from lesion_transfer.stages.training.compute import make_backend, prepare_compute
 from lesion_transfer.tracking import project_root, tracked_run
 from lesion_transfer.transfer.arms import phase_tree
 from lesion_transfer.transfer.chain import TreePlace

@@ -15,7 +15,7 @@ from lesion_transfer.learning.augmentation import required_margin
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
 from lesion_transfer.stages.ledger_fold import LedgerInputs
-from lesion_transfer.stages.training_data import read_assigned
+from lesion_transfer.stages.training.training_data import read_assigned
 from lesion_transfer.transfer.arms import PhaseTree
 from lesion_transfer.transfer.chain import ChainOptions
 

@@ -23,7 +23,7 @@ from lesion_transfer.settings import Settings
 from lesion_transfer.stages.evaluate import pipeline_histories, read_phase
 from lesion_transfer.stages.layout import Layout, read_json, require
 from lesion_transfer.stages.report_rows import cohort_row, dataset_row
-from lesion_transfer.stages.training_data import read_assigned
+from lesion_transfer.stages.training.training_data import read_assigned
 from lesion_transfer.tracking import TrackedRun
 
 REPRODUCTION, CHALLENGE = "reproduction", "challenge"

@@ -17,8 +17,8 @@ from lesion_transfer.reporting.pictures import to_screen_png_bytes
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.augmented_picture import augmented_picture
 from lesion_transfer.stages.gradients import Every, gradient_figures_of
-from lesion_transfer.stages.phase_start import Start
-from lesion_transfer.stages.training_data import LoadedCohort
+from lesion_transfer.stages.training.phase_start import Start
+from lesion_transfer.stages.training.training_data import LoadedCohort
 from lesion_transfer.tracking import MODEL_TAG, TrackedRun
 from lesion_transfer.transfer.plan import Phase
 

@@ -16,7 +16,7 @@ from lesion_transfer.stages.layout import Layout, read_json, require
 from lesion_transfer.stages.model_cards import assigned_subsets, mirror_model_cards, write_model_cards
 from lesion_transfer.stages.report_findings import findings_sections
 from lesion_transfer.stages.report_rows import cohort_row, dataset_row
-from lesion_transfer.stages.training_data import check_augmentation
+from lesion_transfer.stages.training.training_data import check_augmentation
 from lesion_transfer.tracking import baseline_revision, run_page, tracked_run
 from lesion_transfer.transfer.plan import FIRST_PHASE
 

@@ -29,7 +29,7 @@ from lesion_transfer.reporting.sections import (
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.evaluate import read_phase
 from lesion_transfer.stages.layout import Layout, read_json
-from lesion_transfer.stages.training_data import load_training_data
+from lesion_transfer.stages.training.training_data import load_training_data
 
 SHOWN_LESIONS = 5
 

@@ -16,15 +16,15 @@ from lesion_transfer.learning.options import NetworkOptions
 from lesion_transfer.learning.roulette import RouletteResult
 from lesion_transfer.learning.roulette import roulette as spin
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.compute import prepare_compute
 from lesion_transfer.stages.layout import Layout, require
-from lesion_transfer.stages.lone_training import train_alone
-from lesion_transfer.stages.phase_files import made_of, write_training
 from lesion_transfer.stages.phase_mirror import computed_with, mirror_phase
-from lesion_transfer.stages.predictions import enhanced_predictions, predictions
-from lesion_transfer.stages.resume import identity, resuming
 from lesion_transfer.stages.split import dataset_rows
-from lesion_transfer.stages.training_data import LoadedCohort, with_rows
+from lesion_transfer.stages.training.compute import prepare_compute
+from lesion_transfer.stages.training.lone_training import train_alone
+from lesion_transfer.stages.training.phase_files import made_of, write_training
+from lesion_transfer.stages.training.predictions import enhanced_predictions, predictions
+from lesion_transfer.stages.training.resume import identity, resuming
+from lesion_transfer.stages.training.training_data import LoadedCohort, with_rows
 from lesion_transfer.tracking import tracked_run
 
 NAME = "reproduction"

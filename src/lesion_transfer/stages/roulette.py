@@ -7,17 +7,17 @@ import torch
 
 from lesion_transfer.backends.backend import Backend
 from lesion_transfer.files import write_csv, write_json
-from lesion_transfer.learning.checkpoint import load_model, save_model
+from lesion_transfer.learning.checkpoint import save_model
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.roulette import RouletteResult
 from lesion_transfer.learning.roulette import roulette as spin
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.compute import make_backend, prepare_compute
-from lesion_transfer.stages.layout import Layout, StageError, require
+from lesion_transfer.stages.layout import Layout
 from lesion_transfer.stages.progress import progress_bar
-from lesion_transfer.stages.replicates import replicate_seed
-from lesion_transfer.stages.training_data import LoadedCohort, load_training_data
+from lesion_transfer.stages.training.compute import make_backend, prepare_compute
+from lesion_transfer.stages.training.replicates import replicate_seed
+from lesion_transfer.stages.training.training_data import LoadedCohort, load_training_data
 from lesion_transfer.tracking import MODEL_TAG, TrackedRun, tracked_run
 
 
@@ -51,32 +51,6 @@ def roulette(layout: Layout) -> None:
         if len(summaries) > 1:
             report["replicates"] = [{"replicate": number, **own} for number, own in enumerate(summaries)]
         write_json(layout.metrics("roulette"), report)
-
-
-def load_initial(layout: Layout, settings: Settings, replicate: int = 0) -> tuple[LesionNetwork, str, str]:
-    """The network that ds1_full starts from, the phase that made it, its hash.
-
-    Each replicate has a roulette's winner of its own; a user's model (initial_model) is the start of all. Raises
-    StageError where its sizes or its input are not those of params.yaml.
-    """
-    folder = layout.root / settings.initial_model
-    if folder == layout.model("roulette"):
-        folder = layout.model("roulette", replicate)
-    network, info = load_model(require(folder, "lesion roulette"))
-    target = settings.cohorts[settings.target]
-    wanted = {
-        **settings.network.model_dump(exclude={"initialisation"}),
-        "channels": len(target.image_channels),
-        "patch_pixels": target.patch_pixels,
-    }
-    has = {
-        **network.options.model_dump(exclude={"initialisation"}),
-        "channels": network.in_channels,
-        "patch_pixels": network.patch_pixels,
-    }
-    if differing := [f"{key} {has[key]} (params.yaml: {wanted[key]})" for key in wanted if wanted[key] != has[key]]:
-        raise StageError(f"initial_model: {folder} was made with other settings: {', '.join(differing)}")
-    return network, str(info.get("phase", settings.initial_model)), str(info["model_sha256"])
 
 
 def _spin(

@@ -1,7 +1,7 @@
 """Stage `train`: phase ds1_full, all of the network on the target, from the roulette's winner."""
 
 from lesion_transfer.stages.layout import Layout
-from lesion_transfer.stages.phase import run_phase
+from lesion_transfer.stages.training.phase import run_phase
 from lesion_transfer.transfer.plan import FIRST_PHASE
 
 

@@ -1,7 +1,7 @@
 """Stage `transfer`: one phase after ds1_full, as its entry in params.yaml says."""
 
 from lesion_transfer.stages.layout import Layout, StageError, entry
-from lesion_transfer.stages.phase import run_phase
+from lesion_transfer.stages.training.phase import run_phase
 from lesion_transfer.transfer.plan import FIRST_PHASE
 
 

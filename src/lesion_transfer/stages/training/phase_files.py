@@ -13,9 +13,9 @@ from lesion_transfer.learning.gradients import STATISTICS, GradientFlow
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.training import TrainingResult
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.phase_start import Start
-from lesion_transfer.stages.predictions import enhanced_predictions, predictions
-from lesion_transfer.stages.training_data import LoadedCohort
+from lesion_transfer.stages.training.phase_start import Start
+from lesion_transfer.stages.training.predictions import enhanced_predictions, predictions
+from lesion_transfer.stages.training.training_data import LoadedCohort
 from lesion_transfer.transfer.freezing import assert_frozen, extractor_sha256
 
 

@@ -12,10 +12,9 @@ from lesion_transfer.learning.resume import StatePlace
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.training import Probe
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.layout import Layout, require
-from lesion_transfer.stages.replicates import replicate_seed
-from lesion_transfer.stages.roulette import load_initial
-from lesion_transfer.stages.training_data import LoadedCohort, load_training_data
+from lesion_transfer.stages.layout import Layout, StageError, require
+from lesion_transfer.stages.training.replicates import replicate_seed
+from lesion_transfer.stages.training.training_data import LoadedCohort, load_training_data
 from lesion_transfer.transfer.phases import starting_network
 from lesion_transfer.transfer.plan import FIRST_PHASE, KEEP, RESET, Phase
 from lesion_transfer.transfer.probe import target_probe
@@ -94,3 +93,29 @@ def _probe(layout: Layout, options: TrainingOptions, target: LoadedCohort, repli
     """The target's scores with ds1_full's decision maker."""
     first, _ = load_model(require(layout.model(FIRST_PHASE, replicate), "lesion train"))
     return target_probe(first, target.data, target.cohort.patch_pixels, options.loss)
+
+
+def load_initial(layout: Layout, settings: Settings, replicate: int = 0) -> tuple[LesionNetwork, str, str]:
+    """The network that ds1_full starts from, the phase that made it, its hash.
+
+    Each replicate has a roulette's winner of its own; a user's model (initial_model) is the start of all. Raises
+    StageError where its sizes or its input are not those of params.yaml.
+    """
+    folder = layout.root / settings.initial_model
+    if folder == layout.model("roulette"):
+        folder = layout.model("roulette", replicate)
+    network, info = load_model(require(folder, "lesion roulette"))
+    target = settings.cohorts[settings.target]
+    wanted = {
+        **settings.network.model_dump(exclude={"initialisation"}),
+        "channels": len(target.image_channels),
+        "patch_pixels": target.patch_pixels,
+    }
+    has = {
+        **network.options.model_dump(exclude={"initialisation"}),
+        "channels": network.in_channels,
+        "patch_pixels": network.patch_pixels,
+    }
+    if differing := [f"{key} {has[key]} (params.yaml: {wanted[key]})" for key in wanted if wanted[key] != has[key]]:
+        raise StageError(f"initial_model: {folder} was made with other settings: {', '.join(differing)}")
+    return network, str(info.get("phase", settings.initial_model)), str(info["model_sha256"])

@@ -11,10 +11,7 @@ from lesion_transfer.backends.backend import Backend
 from lesion_transfer.files import clear_temporaries, write_csv, write_json
 from lesion_transfer.learning.population import Trained, train_population
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.compute import make_backend, prepare_compute
 from lesion_transfer.stages.layout import Layout
-from lesion_transfer.stages.phase_files import write_phase
-from lesion_transfer.stages.phase_grid import Rates, find_rates, with_rates
 from lesion_transfer.stages.phase_mirror import (
     mirror_epoch,
     mirror_phase,
@@ -23,10 +20,13 @@ from lesion_transfer.stages.phase_mirror import (
     mirror_resumed,
     phase_params,
 )
-from lesion_transfer.stages.phase_start import Start, prepare_starts
 from lesion_transfer.stages.phase_watch import PhaseWatch
 from lesion_transfer.stages.progress import progress_bar
-from lesion_transfer.stages.resume import Interrupted, identity_of_starts, resuming
+from lesion_transfer.stages.training.compute import make_backend, prepare_compute
+from lesion_transfer.stages.training.phase_files import write_phase
+from lesion_transfer.stages.training.phase_grid import Rates, find_rates, with_rates
+from lesion_transfer.stages.training.phase_start import Start, prepare_starts
+from lesion_transfer.stages.training.resume import Interrupted, identity_of_starts, resuming
 from lesion_transfer.tracking import TrackedRun, tracked_run
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.scoring import predict_probabilities
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.training_data import LoadedCohort
+from lesion_transfer.stages.training.training_data import LoadedCohort
 
 
 def predictions(network: LesionNetwork, loaded: LoadedCohort) -> pd.DataFrame:

@@ -13,8 +13,8 @@ from lesion_transfer.settings import Settings
 from lesion_transfer.stages.phase_mirror import mirror_epoch, mirror_resumed
 from lesion_transfer.stages.phase_watch import PhaseWatch
 from lesion_transfer.stages.progress import progress_bar
-from lesion_transfer.stages.resume import Interrupted
-from lesion_transfer.stages.training_data import LoadedCohort
+from lesion_transfer.stages.training.resume import Interrupted
+from lesion_transfer.stages.training.training_data import LoadedCohort
 from lesion_transfer.tracking import TrackedRun
 
 

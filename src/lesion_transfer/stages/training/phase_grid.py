@@ -15,10 +15,10 @@ from lesion_transfer.learning.grid import best_lr, grid, grid_row, summarise_gri
 from lesion_transfer.learning.population import Trained, train_population
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.phase_mirror import mirror_grid_member
-from lesion_transfer.stages.phase_start import Start
 from lesion_transfer.stages.phase_watch import PhaseWatch
 from lesion_transfer.stages.progress import progress_bar
-from lesion_transfer.stages.resume import Interrupted
+from lesion_transfer.stages.training.phase_start import Start
+from lesion_transfer.stages.training.resume import Interrupted
 from lesion_transfer.tracking import TrackedRun
 
 

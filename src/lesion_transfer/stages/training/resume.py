@@ -24,7 +24,7 @@ from lesion_transfer.files import file_sha256, write_json
 from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.resume import ResumeError, StatePlace, load_state
-from lesion_transfer.stages.phase_start import Start
+from lesion_transfer.stages.training.phase_start import Start
 from lesion_transfer.tracking import flatten, project_root
 
 log = logging.getLogger(__name__)
