@@ -183,7 +183,7 @@ def _graphed_steps(case: Case, k: int, autocast: bool) -> float:
 
 
 def _as_set(deterministic: bool) -> None:
-    """As stages/training/compute.py has it for this setting; a deterministic cuBLAS needs its variable before the first use."""
+    """As stages/training/compute.py has it; a deterministic cuBLAS needs its variable before the first use."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.utils.deterministic.fill_uninitialized_memory = False
