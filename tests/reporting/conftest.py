@@ -233,5 +233,4 @@ def histories():
 @pytest.fixture(scope="session")
 def drawn():
     """The report's content, a ledger too, with all its pictures; drawn once, which takes seconds."""
-    gradients = {"ds1_full": (np.full((6, 2, 3), 1e-3), ["conv1.weight", "dense1.weight"], [1, 1, 1, 2, 2, 2])}
-    return with_pictures(make_content(ledger=make_ledger()), make_histories(), gradients=gradients)
+    return with_pictures(make_content(ledger=make_ledger()), make_histories())

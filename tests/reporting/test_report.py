@@ -97,7 +97,7 @@ def test_same_content_same_text_without_a_date(drawn):
 
 def test_pictures_have_alternatives_and_tables_have_captions(drawn):
     page = Page(render_report(drawn))
-    assert len(page.all("img")) == 20
+    assert len(page.all("img")) == 19
     assert all(len(image["alt"]) > 30 for image in page.all("img"))
     assert len(page.all("caption")) == len(page.all("table"))
     assert all(cell["scope"] in {"row", "col"} for cell in page.all("th"))

@@ -20,7 +20,7 @@ def test_opens_offline_and_fits(tmp_path, browser, drawn, scheme):
     assert [url for url in requested if not url.startswith(("data:", "file:"))] == []
     assert [url for url in requested if url.startswith("file:")] == [path.as_uri()]
     widths = page.evaluate("Array.from(document.images, image => image.naturalWidth)")
-    assert len(widths) == 20
+    assert len(widths) == 19
     assert min(widths) > 500
     # The page itself never scrolls sideways, on a phone neither: wide tables scroll within themselves.
     for width in (1200, 390):

@@ -1,10 +1,9 @@
 """A report with its usual pictures, drawn of the tables that every pipeline has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lesion_transfer.reporting.before_after import before_after_figure
@@ -12,26 +11,18 @@ from lesion_transfer.reporting.content import PhaseRow, ReportContent
 from lesion_transfer.reporting.curves import CURVE_METRICS, metric_grid
 from lesion_transfer.reporting.forest import forest_figure
 from lesion_transfer.reporting.global_performance import global_performance_figure
-from lesion_transfer.reporting.gradients import gradient_evolution_figure
 from lesion_transfer.reporting.phase_summary import phase_summary_figure
 from lesion_transfer.reporting.pictures import Picture, to_png_bytes
 from lesion_transfer.reporting.pipeline_picture import pipeline_figure
 from lesion_transfer.reporting.style import metric_label
 
 GLOBAL_METRICS = ("auc", *(metric for metric in CURVE_METRICS if metric != "auc"))
-Gradients = tuple[np.ndarray, Sequence[str], Sequence[int]]
-"""Values (n_batches, n_layers, 3), layer names (n_layers,), the epoch of each batch (n_batches,)."""
 
 
-def with_pictures(
-    content: ReportContent,
-    histories: Mapping[str, pd.DataFrame],
-    global_metrics: Sequence[str] = GLOBAL_METRICS,
-    gradients: Mapping[str, Gradients] | None = None,
-) -> ReportContent:
+def with_pictures(content: ReportContent, histories: Mapping[str, pd.DataFrame]) -> ReportContent:
     """The content with every picture that can be drawn of it and of the tables.
 
-    histories: history.csv by phase, in the order of the pipeline; gradients: by phase, where they were recorded.
+    histories: history.csv by phase, in the order of the pipeline.
     """
     frozen = [phase.name for phase in content.phases if phase.frozen]
     by_name = {phase.name: phase for phase in content.phases}
@@ -48,12 +39,10 @@ def with_pictures(
                 f"{len(histories)} phases, in order: {', '.join(histories)}.",
                 f"{metric_label(metric)} of the target over the whole pipeline.",
             )
-            for metric in global_metrics
+            for metric in GLOBAL_METRICS
         ),
         phase_curves={
-            phase: _phase_curves(history, by_name[phase]) + _gradients(phase, (gradients or {}).get(phase))
-            for phase, history in histories.items()
-            if phase in by_name
+            phase: _phase_curves(history, by_name[phase]) for phase, history in histories.items() if phase in by_name
         },
     )
 
@@ -110,19 +99,5 @@ def _phase_curves(history: pd.DataFrame, phase: PhaseRow) -> tuple[Picture, ...]
             to_png_bytes(grid),
             f"Curves of all metrics of {phase.name} by epoch, on the train and validation subsets of {phase.cohort}.",
             f"{phase.name} on {phase.cohort}, {len(history)} epochs; validation chose {chosen}.",
-        ),
-    )
-
-
-def _gradients(phase: str, gradients: Gradients | None) -> tuple[Picture, ...]:
-    if gradients is None or len(gradients[0]) == 0:
-        return ()
-    values, layer_names, epochs = gradients
-    figure = gradient_evolution_figure(values, layer_names, epochs, f"{phase}: gradient flow")
-    return (
-        Picture(
-            to_png_bytes(figure),
-            f"Heat map of the mean gradient size of the {len(layer_names)} trained layers of {phase} over its batches.",
-            f"Mean |gradient| of every trained layer over {len(values)} batches; black where all are zero.",
         ),
     )
