@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import json
 import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -257,6 +258,8 @@ def _three_numbers(text: str | None) -> tuple[float, float, float]:
         x, y, z = (float(part) for part in (text or "").replace(",", " ").split())
     except ValueError:
         raise typer.BadParameter(f"--position-lps: {text!r} is not X,Y,Z in mm") from None
+    if not all(map(math.isfinite, (x, y, z))):
+        raise typer.BadParameter(f"--position-lps: {text!r} is not finite")
     return x, y, z
 
 
@@ -342,6 +345,9 @@ def runs(
 
     columns = [field.name for field in dataclasses.fields(ListedRun)]
     rows = [dataclasses.asdict(run) for run in list_runs(names or (), members=members)]
+    for name in names or ():
+        if not any(row["name"].partition(" ")[0] == name for row in rows):
+            typer.echo(f"no run of {name}", err=True)
     if as_csv:
         writer = csv.DictWriter(sys.stdout, columns)
         writer.writeheader()
@@ -424,8 +430,9 @@ def main() -> None:
     """The entry point: errors that the user can mend are printed as a sentence; LESION_DEBUG=1 shows the traceback."""
     try:
         app()
-    except LesionError as error:
+    except (LesionError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         if os.environ.get("LESION_DEBUG"):
             raise
-        Console(stderr=True).print(Text.assemble(("lesion: ", "bold red"), str(error)), soft_wrap=True)
+        said = f"{error.filename2 or error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        Console(stderr=True).print(Text.assemble(("lesion: ", "bold red"), said), soft_wrap=True)
         sys.exit(1)

@@ -150,6 +150,8 @@ class Settings(TrainingOptions):
             _known(phase, self.phases, f"evaluation.{key}", "phase")
             if self.phases[phase].cohort != self.target:
                 raise ValueError(f"evaluation.{key}: {phase} is not trained on the target {self.target}")
+        if self.evaluation.before == self.evaluation.after:
+            raise ValueError(f"evaluation.after: {self.evaluation.after} is evaluation.before, too; compare two phases")
         return self
 
     @model_validator(mode="after")
@@ -199,7 +201,8 @@ class Settings(TrainingOptions):
             if steps[-1].phase.cohort != self.target:
                 raise ValueError(f"arms.{name}.phases: it ends with {steps[-1].phase.name}, not on the target")
         if self.ledger.reference != BEFORE:
-            _known(self.ledger.reference, dict.fromkeys(self.ledger.arms[1:]), "ledger.reference", "other arm")
+            others = dict.fromkeys([BEFORE, *self.ledger.arms[1:]])
+            _known(self.ledger.reference, others, "ledger.reference", "other arm")
         return self
 
     @cached_property

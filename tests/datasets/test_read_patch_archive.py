@@ -71,7 +71,7 @@ def test_channels_of_other_ranges_are_stretched_each_on_its_own(tmp_path):
 
 
 def test_rows_that_cannot_be_used_are_excluded(tmp_path):
-    images = np.ones((7, 1, 4, 4), np.float32)
+    images = np.ones((8, 1, 4, 4), np.float32)
     images[5] = np.nan
     text = """patient_id,finding_id,label,x,y,spacing_x,spacing_y
 A,1,True,1,1,1,1
@@ -92,14 +92,16 @@ A,8,True,1,1,1,1
         "5": "bad_spacing",
         "6": "not_finite",
         "7": "outside_volume",
-        "8": "missing_image",
     }
-    assert sum(isinstance(one, Finding) for one in found) == 1
+    assert sum(isinstance(one, Finding) for one in found) == 2
 
 
-def test_images_without_a_row_are_counted(tmp_path):
-    found = read(write(tmp_path, np.ones((3, 1, 2, 2), np.uint8), "patient_id,finding_id\nA,1\nA,2\n"))
-    assert found[2].reason == "missing_row"
+@pytest.mark.parametrize("n_images", [1, 3])
+def test_another_number_of_images_than_of_rows_is_refused(tmp_path, n_images):
+    """One that is missing in the middle would put every later image under another finding."""
+    folder = write(tmp_path, np.ones((n_images, 1, 2, 2), np.uint8), "patient_id,finding_id\nA,1\nA,2\n")
+    with pytest.raises(DatasetError, match=f"holds {n_images} images and findings.csv has 2 rows"):
+        read(folder)
 
 
 def test_wrong_number_of_channel_names_stops(tmp_path):

@@ -239,6 +239,23 @@ def test_pixels_that_cannot_be_read_exclude_one_finding(source):
     assert isinstance(fine, Finding)
 
 
+def test_a_patient_whose_files_are_all_damaged_is_not_missing(source):
+    """`not_in_source` is no fault of the copy at hand and never counts; this is one."""
+    source.patient("P1")
+    source.patient("P2", study="2.1")
+    folder = source.folder / "images" / "P2"
+    folder.mkdir()
+    for path in sorted((source.folder / "images").glob("P2-*")):
+        (folder / path.name).write_bytes(path.read_bytes()[:300])
+        path.unlink()
+    source.finding("10 12 6", patient="P1")
+    source.finding("10 12 6", patient="P2")
+    fine, damaged = source.read(["t2"])
+    assert isinstance(fine, Finding)
+    assert damaged.reason == "unreadable_file"
+    assert damaged.detail.startswith("None of the patient's images can be read: images/P2/P2-")
+
+
 def test_keys_stay_unique_where_fids_repeat_and_patients_stay_together(source):
     source.patient("P1")
     source.patient("P2", study="2.1")

@@ -11,6 +11,7 @@ from lesion_transfer.evaluation.compare import compare
 from lesion_transfer.evaluation.predictions import PredictionsError
 from lesion_transfer.files import write_csv
 from lesion_transfer.randomness import named_generator
+from lesion_transfer.stages.layout import StageError
 
 
 def predictions(make_table, seed, noise=1.0, copies=2):
@@ -54,6 +55,22 @@ def test_metrics_of_every_subset_plain_and_enhanced_beside_each_other(tmp_path, 
     text = shown("metrics", tmp_path / "predictions.csv", "--draws", 200)
     for words in ("mean of 2 augmented copies", "validation (selected on)", "lesions treated", f"{auc['value']:.3f}"):
         assert words in text
+
+
+def test_scores_of_different_models_are_never_ranked_together(tmp_path, make_table):
+    """A table of the ledger: two outer folds, each read perfectly by a model of its own, on scales that do not meet."""
+    table = make_table([False, True] * 8, [0.1, 0.2] * 4 + [0.8, 0.9] * 4, [f"P{row}" for row in range(16)])
+    table = table.assign(subset="test", fold=[0] * 8 + [1] * 8)
+    write_csv(tmp_path / "ledger.csv", table)
+    found = json.loads(run("metrics", tmp_path / "ledger.csv", "--json", "--draws", 200))
+    assert [(entry["fold"], entry["metrics"]["auc"]["value"]) for entry in found] == [(0, 1.0), (1, 1.0)]
+    assert "replicate 0, fold 1" in shown("metrics", tmp_path / "ledger.csv", "--draws", 200)
+    with pytest.raises(StageError, match="one an outer fold"):
+        run("compare", tmp_path / "ledger.csv", tmp_path / "ledger.csv")
+    # an inner fold of training rows is no other model
+    write_csv(tmp_path / "trained.csv", table.assign(subset="train"))
+    (entry,) = json.loads(run("metrics", tmp_path / "trained.csv", "--json", "--draws", 200))
+    assert entry["fold"] is None
 
 
 def test_metrics_of_findings_without_labels_is_said(tmp_path, make_table):

@@ -111,3 +111,16 @@ def test_select_by_subset_replicate_and_copy(tmp_path):
 
 def test_labelled_keeps_known_labels(make_table):
     assert labelled(make_table([True, None, False], [0, 0, 0]))["label"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"), [([], "has no row"), (["lung,7/1/1,7,1,,tset,0,1,2,0"], "there is no subset 'tset'")]
+)
+def test_a_table_that_says_nothing_or_misspells_a_subset_is_refused(tmp_path, rows, words):
+    with pytest.raises(PredictionsError, match=words):
+        read_predictions(write(tmp_path, *rows))
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(PredictionsError, match="cannot be read"):
+        read_predictions(tmp_path)

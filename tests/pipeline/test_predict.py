@@ -97,6 +97,15 @@ def test_a_patch_archive_is_cut_out_as_the_models_cohort_was_and_what_cannot_be_
     excluded = pd.read_csv(tmp_path / "out.excluded.csv")
     assert excluded["reason"].tolist() == ["bad_spacing"]
 
+    run("predict", model, folder, "--out", tmp_path / "out.csv", "--copies", 0)  # a table of its own is replaced
+    before = (folder / "findings.csv").read_bytes()
+    with pytest.raises(StageError, match="is no table of predictions"):
+        run("predict", model, folder, "--out", folder / "findings.csv", "--copies", 0)
+    assert (folder / "findings.csv").read_bytes() == before
+    none = write_folder(tmp_path / "none", images, spacing_x=[0.0] * 3, spacing_y=[1.0] * 3)
+    with pytest.raises(StageError, match=r"none: nothing to predict, 3 could not be used\. The first, .*spacing"):
+        run("predict", model, none, "--out", tmp_path / "no.csv")
+
 
 def test_what_does_not_fit_the_model_is_a_sentence(tmp_path, model):
     opened = open_model(str(model))

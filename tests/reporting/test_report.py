@@ -145,8 +145,14 @@ def test_undefined_metrics_and_bare_content_render(content):
 
 
 def test_settings_are_flattened_in_order():
-    settings = {"b": {"y": 1e-8, "x": [1, 2]}, "a": None, "empty": []}
-    assert list(flattened(settings)) == [("b.y", "1e-08"), ("b.x", "1, 2"), ("a", "inherited"), ("empty", "none")]
+    settings = {"b": {"y": 1e-8, "x": [1, 2]}, "a": None, "empty": [], "transfer": {"ds2_full": {"lr": None}}}
+    assert list(flattened(settings)) == [
+        ("b.y", "1e-08"),
+        ("b.x", "1, 2"),
+        ("a", "none"),
+        ("empty", "none"),
+        ("transfer.ds2_full.lr", "inherited"),
+    ]
 
 
 def test_the_data_checks_say_how_far_the_dots_landed_and_what_shows_nothing(content):

@@ -1,5 +1,6 @@
 """What the data sets of DICOM files share: the patients below a folder, and slices read once."""
 
+import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -55,10 +56,22 @@ class DicomSource:
         return sorted({images[0].patient_id.strip() for images in self._patients.values()})
 
     def of_patient(self, patient_id: str) -> list[InstanceHeader]:
-        """The images of a patient; RefusalError `not_in_source` when there are none, `identified` for an identity."""
+        """The images of a patient.
+
+        Raises RefusalError: `not_in_source` when there are none, `unreadable_file` when all that a folder of the
+        patient's name holds is damaged, `identified` for an identity.
+        """
         images = self._patients.get(patient_key(patient_id))
         if not images:
-            unread = len(self._index.unreadable)
+            unreadable = self._index.unreadable
+            # a damaged file names no patient, but the folders of every published layout do
+            own = [one for one in unreadable if patient_key(patient_id) in map(patient_key, re.split(r"[\\/\s]", one))]
+            if own:
+                raise RefusalError(
+                    Reason.UNREADABLE_FILE,
+                    f"None of the patient's images can be read: {relative_to_source(own[0], self._source)}",
+                )
+            unread = len(unreadable)
             aside = f" ({unread} DICOM files there could not be read)" if unread else ""
             raise RefusalError(Reason.NOT_IN_SOURCE, f"No image in the source has the PatientID {patient_id}{aside}.")
         identified = [image for image in images if image.identity_problem]

@@ -34,7 +34,7 @@ class _PatchRow:
     patient_id: str
     finding_id: str
     index: int
-    row: TableRow | None
+    row: TableRow
     """None: an image without a row."""
 
 
@@ -89,7 +89,13 @@ def read_findings(
         scale, concern = scale.for_model(trained)
         if concern:
             log.warning("%s: %s", file, concern)
-    for patient in by_patient(_rows(tables / FINDINGS, len(images))):
+    rows = _rows(tables / FINDINGS)
+    if len(rows) != len(images):
+        raise DatasetError(
+            f"{file} holds {len(images)} images and {FINDINGS} has {len(rows)} rows: nobody can tell which belong "
+            "together. Give each image its row, in the same order."
+        )
+    for patient in by_patient(rows):
         for patch in patient:
             try:
                 finding = _finding(patch, file, images, scale, channels)
@@ -113,24 +119,17 @@ def _open_images(file: Path) -> np.ndarray:
     return images
 
 
-def _rows(table: Path, n_images: int) -> list[_PatchRow]:
-    rows = read_table(table, ["patient_id", "finding_id"])
+def _rows(table: Path) -> list[_PatchRow]:
     counter = KeyCounter()
     found = []
-    for index in range(max(n_images, len(rows))):
-        row = rows[index] if index < len(rows) else None
-        patient_id = placeholder_id(row, "patient_id") if row else f"image-{index}"
-        finding_id = placeholder_id(row, "finding_id") if row else "1"
+    for index, row in enumerate(read_table(table, ["patient_id", "finding_id"])):
+        patient_id, finding_id = placeholder_id(row, "patient_id"), placeholder_id(row, "finding_id")
         found.append(_PatchRow(counter.key(patient_id, finding_id), patient_id, finding_id, index, row))
     return found
 
 
 def _finding(patch: _PatchRow, file: Path, images: np.ndarray, scale: DisplayScale, channels: Sequence[str]) -> Finding:
     row = patch.row
-    if row is None:
-        raise RefusalError(Reason.MISSING_ROW, f"Image {patch.index} of {IMAGES} has no row in {FINDINGS}.")
-    if patch.index >= len(images):
-        raise RefusalError(Reason.MISSING_IMAGE, f"{row.place} has no image: {IMAGES} holds {len(images)}.")
     checked_id(row, "patient_id")
     checked_id(row, "finding_id")
     label = checked_label(row, "label") if row["label"] else None  # an archive may be labelled in part

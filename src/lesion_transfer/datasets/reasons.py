@@ -22,10 +22,6 @@ class Reason(StrEnum):
     """A blank in a column of labels (a table without such a column has unknown labels, and is used)."""
     BAD_POSITION = "bad_position"
     BAD_SPACING = "bad_spacing"
-    MISSING_ROW = "missing_row"
-    """An image without a row of the table."""
-    MISSING_IMAGE = "missing_image"
-    """A row of the table without an image in the archive."""
     AMBIGUOUS_FILE = "ambiguous_file"
     """Several files may be the one that is meant."""
 

@@ -1,6 +1,6 @@
 """The predictions table: its columns, reading it, choosing rows of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ COLUMNS = (
 """One row a finding, replicate and copy; copy 0 is the finding as it is, the others are augmented copies of it."""
 
 _KEY = ["finding_key", "replicate", "copy"]
+SUBSETS = ("", "train", "validation", "test", "new")
+"""new: of findings that belong to no split."""
 _TEXTS = ("cohort", "finding_key", "patient_id", "finding_id", "subset")
 _LABELS: Mapping[object, bool | None] = {"True": True, "False": False, "": None}
 
@@ -40,6 +42,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise PredictionsError(f"There is no predictions table {path}; run the stage that writes it.") from None
+    except OSError as error:
+        raise PredictionsError(f"{path} cannot be read: {error.strerror}.") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise PredictionsError(f"{path} is not a CSV table ({error}); write it anew.") from error
     return checked_predictions(table, str(path))
@@ -66,6 +70,10 @@ def checked_predictions(table: pd.DataFrame, source: str = "The predictions tabl
     probabilities = [_probability(cell, row, source) for row, cell in enumerate(checked["probability"])]
     checked["probability"] = np.array(probabilities, np.float64)
     repeated = checked.duplicated(_KEY)
+    if checked.empty:
+        raise PredictionsError(f"{source} has no row; write it anew.")
+    if unknown := [subset for subset in checked["subset"].unique() if subset not in SUBSETS]:
+        raise PredictionsError(f"{source}: there is no subset {unknown[0]!r}; it is {', '.join(SUBSETS[1:])} or empty.")
     if repeated.any():
         row = int(np.flatnonzero(repeated)[0])
         key, replicate, copy = checked.loc[row, _KEY]
@@ -91,6 +99,19 @@ def select(
             f"copy {'any' if copy is None else copy}; the table has {there}."
         )
     return table[keep].reset_index(drop=True)
+
+
+def by_model(table: pd.DataFrame) -> Iterator[tuple[str, str, int, int | None, pd.DataFrame]]:
+    """(cohort, subset, replicate, fold, rows) of every group of rows that one model scored, in order.
+
+    fold: of tested rows that have one, as in the ledger's tables, where each outer fold has a model of its own and
+    scores of different models are no ranking; None elsewhere (a fold of training rows is an inner one).
+    """
+    outer = table["fold"].where(table["subset"] == "test").fillna(-1).astype(int).rename("outer")
+    groups = table.groupby([table["cohort"], table["subset"], table["replicate"], outer], sort=True)
+    for names, rows in groups:
+        cohort, subset, replicate, fold = map(str, names)
+        yield cohort, subset, int(replicate), None if int(fold) < 0 else int(fold), rows
 
 
 def labelled(table: pd.DataFrame) -> pd.DataFrame:

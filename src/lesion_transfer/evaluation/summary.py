@@ -7,7 +7,7 @@ import pandas as pd
 from lesion_transfer.evaluation.bootstrap import CONFIDENCE, N_DRAWS, estimates, patient_draws
 from lesion_transfer.evaluation.enhanced import both_predictions, n_copies
 from lesion_transfer.evaluation.independent import LABEL, independent_intervals
-from lesion_transfer.evaluation.predictions import labelled
+from lesion_transfer.evaluation.predictions import by_model, labelled
 from lesion_transfer.randomness import named_generator
 
 STREAM = ("evaluate", "bootstrap")
@@ -22,19 +22,19 @@ def summarise(
     n_draws: int = N_DRAWS,
     confidence: float = CONFIDENCE,
 ) -> list[dict[str, Any]]:
-    """One entry a cohort, subset and replicate, plain and (where there are copies) enhanced, ready for JSON.
+    """One entry a cohort, subset, replicate and (ledger) outer fold, plain and, with copies, enhanced, ready for JSON.
 
     `metrics` holds patient-clustered estimates, `independent` DeLong's and Wilson's intervals beside them. Findings
     without a label are counted; a group without any label has no metrics and says so in `note`.
     """
     entries = []
-    for keys, group in table.groupby(["cohort", "subset", "replicate"], sort=True):
-        cohort, subset, replicate = (str(key) for key in keys)
+    for cohort, subset, replicate, fold, group in by_model(table):
         for name, predictions in both_predictions(group).items():
             entry = {
                 "cohort": cohort,
                 "subset": subset,
-                "replicate": int(replicate),
+                "replicate": replicate,
+                "fold": fold,
                 "prediction": name,
                 "copies": n_copies(group) if name != "plain" else 0,
             }

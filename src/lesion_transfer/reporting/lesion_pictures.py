@@ -32,8 +32,7 @@ def lesions_figure(lesions: Sequence[LesionPicture], title: str) -> Figure:
     reach = max(max((float(np.abs(one.occlusion).max()) for one in lesions), default=0.0), 1e-6)
     for (above, below), one in zip(grid.T, lesions, strict=True):
         above.imshow(one.image, cmap="gray", vmin=0, vmax=255)
-        below.imshow(one.image, cmap="gray", vmin=0, vmax=255)
-        shown = below.imshow(one.occlusion, cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.55)
+        shown = below.imshow(one.occlusion, cmap="RdBu_r", vmin=-reach, vmax=reach)
         above.set_title(one.finding_key.replace("/", "\n", 1), fontsize=8, fontweight="normal")
         below.set_xlabel(f"{'positive' if one.label else 'negative'}\np = {one.probability:.3f}", fontsize=9, color=INK)
         for axes in (above, below):

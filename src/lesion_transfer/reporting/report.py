@@ -36,6 +36,10 @@ def render_report(content: ReportContent) -> str:
     )
 
 
+_INHERITING = ("transfer.", "reproduction.", "challenge.")
+"""Settings whose null is the value of another entry."""
+
+
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Dotted key and value as text, in the order given: {"a": {"b": 1}} -> ("a.b", "1")."""
     for key, value in settings.items():
@@ -44,12 +48,12 @@ def flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
         elif isinstance(value, Sequence) and not isinstance(value, str):
             yield f"{prefix}{key}", ", ".join(_plain(part) for part in value) or "none"
         else:
-            yield f"{prefix}{key}", _plain(value)
+            yield f"{prefix}{key}", _plain(value, "inherited" if prefix.startswith(_INHERITING) else "none")
 
 
-def _plain(value: Any) -> str:
-    # Exponents are kept (1e-08, not 0.0); None is the inherited value of a phase.
-    return "inherited" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _plain(value: Any, nothing: str = "none") -> str:
+    # Exponents are kept (1e-08, not 0.0).
+    return nothing if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _notes(evaluation: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, list[str]]:

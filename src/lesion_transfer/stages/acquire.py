@@ -20,6 +20,11 @@ def acquire(layout: Layout, name: str) -> None:
     """
     settings = layout.settings()
     dataset = entry(settings.datasets, name, "data set")
+    source = layout.source(settings, name)
+    if dataset.source != "phantom" and not source.is_dir():
+        raise StageError(
+            f"datasets.{name}.source: {source} is not a folder; give the one that holds your copy of the data set"
+        )
     shutil.rmtree(layout.raw(name), ignore_errors=True)
     layout.generated(name).mkdir(parents=True)
     if dataset.source == "phantom":
@@ -29,11 +34,6 @@ def acquire(layout: Layout, name: str) -> None:
             write_phantom(
                 dataset.kind, layout.recipe(dataset.kind), layout.generated(name), dataset.phantom, seed, move
             )
-    source = layout.source(settings, name)
-    if not source.is_dir():
-        raise StageError(
-            f"datasets.{name}.source: {source} is not a folder; give the one that holds your copy of the data set"
-        )
     reader = reader_of(dataset)
     tables = reader.published_tables(source)
     layout.tables(name).mkdir()

@@ -8,9 +8,10 @@ import pandas as pd
 from lesion_transfer.evaluation.bootstrap import N_DRAWS
 from lesion_transfer.evaluation.compare import compare as compare_tables
 from lesion_transfer.evaluation.enhanced import both_predictions
-from lesion_transfer.evaluation.predictions import read_predictions, select
+from lesion_transfer.evaluation.predictions import by_model, read_predictions, select
 from lesion_transfer.evaluation.summary import STREAM
 from lesion_transfer.randomness import named_generator
+from lesion_transfer.stages.layout import StageError
 
 
 def compare(
@@ -28,6 +29,12 @@ def compare(
     subset: of both tables; None: test where both have it, else everything.
     """
     tables = [read_predictions(path) for path in (before, after)]
+    for path, table in zip((before, after), tables, strict=True):
+        if any(fold is not None for _, _, _, fold, _ in by_model(table)):
+            raise StageError(
+                f"{path} holds the scores of several models, one an outer fold of the ledger, which are no ranking "
+                "together; reports/ledger.json has the differences within folds, `lesion metrics` each fold."
+            )
     if subset is None and all((table["subset"] == "test").any() for table in tables):
         subset = "test"
     sides = [both_predictions(select(table, subset=subset, replicate=replicate, copy=None)) for table in tables]

@@ -8,7 +8,7 @@ from lesion_transfer.evaluation.bootstrap import N_DRAWS, patient_draws
 from lesion_transfer.evaluation.curve_bands import BAND_DRAWS
 from lesion_transfer.evaluation.enhanced import both_predictions
 from lesion_transfer.evaluation.metrics import labels_and_probabilities
-from lesion_transfer.evaluation.predictions import labelled, read_predictions
+from lesion_transfer.evaluation.predictions import by_model, labelled, read_predictions
 from lesion_transfer.evaluation.probabilities import confusion
 from lesion_transfer.evaluation.summary import STREAM, summarise
 from lesion_transfer.randomness import named_generator
@@ -22,19 +22,18 @@ from lesion_transfer.reporting.pictures import save_png
 
 
 def metrics(path: Path, seed: int, threshold: float = 0.5, n_draws: int = N_DRAWS) -> list[dict[str, Any]]:
-    """One entry a cohort, subset and replicate of the table, plain and enhanced."""
+    """One entry a model's rows (cohort, subset, replicate; in the ledger's tables, fold), plain and enhanced."""
     return summarise(read_predictions(path), seed, threshold, n_draws=n_draws)
 
 
 def metric_figures(path: Path, folder: Path, seed: int, threshold: float = 0.5) -> Iterator[Path]:
-    """Draws each cohort, subset and replicate into `folder`, plain beside enhanced; the files as they are written.
+    """Draws each model's rows (as `metrics`) into `folder`, plain beside enhanced; the files as they are written.
 
-    COHORT_SUBSET_rNNN_curves.png (ROC, precision-recall), _calibration.png (and decision curve), _confusion.png; a
+    COHORT_SUBSET_rNNN[_fN]_curves.png (ROC, precision-recall), _calibration.png (and decision curve), _confusion.png; a
     group without labels has none, one of a single class no curves.
     """
     table = read_predictions(path)
-    for keys, group in table.groupby(["cohort", "subset", "replicate"], sort=True):
-        cohort, subset, replicate = (str(key) for key in keys)
+    for cohort, subset, replicate, fold, group in by_model(table):
         scored = {}
         for name, predictions in both_predictions(group).items():
             known = labelled(predictions)
@@ -45,7 +44,9 @@ def metric_figures(path: Path, folder: Path, seed: int, threshold: float = 0.5) 
                 scored[name] = ScoredFindings(labels, probabilities, draws)
         if not scored:
             continue
-        stem = "_".join(part for part in (cohort, subset, f"r{int(replicate):03d}") if part)
+        stem = "_".join(
+            part for part in (cohort, subset, f"r{replicate:03d}", "" if fold is None else f"f{fold}") if part
+        )
         title = " ".join((cohort, "validation (selected on)" if subset == "validation" else subset)).strip()
         matrices = {name: confusion(one.labels, one.probabilities, threshold) for name, one in scored.items()}
         figures = {"calibration": calibration_figure(scored, title), "confusion": confusion_figure(matrices, title)}

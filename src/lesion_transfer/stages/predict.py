@@ -13,7 +13,7 @@ import pydantic
 import torch
 
 from lesion_transfer.cohorts.build import build_cohort
-from lesion_transfer.cohorts.cohort import Cohort, load_cohort
+from lesion_transfer.cohorts.cohort import Cohort, CohortError, load_cohort
 from lesion_transfer.cohorts.normalise import ZScore
 from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets import patch_archive, prostatex
@@ -88,7 +88,7 @@ def predict_folder(model: Model, folder: Path, copies: int = 0) -> tuple[pd.Data
             findings = patch_archive.read_findings(
                 folder, folder, model.options.channels, model.options.slice_rule, model.display_scale
             )
-            cohort, excluded = _built(model, findings, Path(temporary))
+            cohort, excluded = _built(model, findings, Path(temporary), folder)
         return _predict(model, cohort, folder.absolute().name, copies), excluded
 
 
@@ -115,14 +115,19 @@ def predict_position(
         folder, position_lps_mm, model.options.channels, patient_id, allow_identified=allow_identified
     )
     with tempfile.TemporaryDirectory(prefix="lesion-predict-") as temporary:
-        cohort, excluded = _built(model, [finding], Path(temporary))
-        if len(excluded):
-            raise StageError(" ".join(excluded["detail"]))
+        cohort, _ = _built(model, [finding], Path(temporary), folder)
+        for channel, one in finding.slices.items():
+            log.info("%s: %s, %.2f mm from the position", channel, one.file, one.distance_mm or 0.0)
         return _predict(model, cohort, folder.absolute().name, copies)
 
 
 def write_predictions(path: Path, table: pd.DataFrame, excluded: pd.DataFrame) -> Path | None:
-    """Writes the table, and PATH with .excluded.csv beside it where findings could not be read, which is returned."""
+    """Writes the table, and PATH with .excluded.csv beside it where findings could not be read, which is returned.
+
+    Raises StageError where PATH is there and is no predictions table: it may be what was read.
+    """
+    if path.exists() and not (path.is_file() and path.read_bytes().startswith(",".join(COLUMNS).encode())):
+        raise StageError(f"--out: {path} is there and is no table of predictions; it stays as it is, name another")
     write_csv(path, table)
     beside = path.with_suffix(".excluded.csv")
     beside.unlink(missing_ok=True)
@@ -140,10 +145,27 @@ class _Hashes(dict[str, str]):
         return self[file]
 
 
-def _built(model: Model, findings: Iterable[Finding | Exclusion], out: Path) -> tuple[Cohort, pd.DataFrame]:
+def _built(
+    model: Model, findings: Iterable[Finding | Exclusion], out: Path, source: Path
+) -> tuple[Cohort, pd.DataFrame]:
+    """The cohort that was cut out into `out`, a temporary folder, and its exclusions; StageError where none is left."""
     options = model.options.model_copy(update={"max_excluded_share": 1.0})
-    cohort = build_cohort(findings, options, out, _Hashes())
-    return cohort, pd.read_csv(out / "excluded.csv", dtype=str, keep_default_na=False)
+    try:
+        cohort = build_cohort(findings, options, out, _Hashes())
+    except CohortError as error:
+        excluded = _excluded(out) if (out / "excluded.csv").is_file() else pd.DataFrame()
+        if excluded.empty:
+            raise
+        first = excluded.iloc[0]
+        raise StageError(
+            f"{source}: nothing to predict, {len(excluded)} could not be used. The first, {first['finding_key']}: "
+            f"{first['detail']}"
+        ) from error
+    return cohort, _excluded(out)
+
+
+def _excluded(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "excluded.csv", dtype=str, keep_default_na=False)
 
 
 def _is_cohort(model: Model, folder: Path) -> bool:

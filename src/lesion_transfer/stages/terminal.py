@@ -11,7 +11,8 @@ from lesion_transfer.reporting.style import metric_label
 def metrics_tables(entries: Sequence[Mapping[str, Any]]) -> Iterator[Table | str]:
     """A table a group of `evaluation.summary.summarise`, or a sentence where a group has no metric."""
     for entry in entries:
-        title = f"{entry['cohort']}, {_subset(entry['subset'])}, replicate {entry['replicate']}: " + (
+        fold = "" if entry["fold"] is None else f", fold {entry['fold']}"
+        title = f"{entry['cohort']}, {_subset(entry['subset'])}, replicate {entry['replicate']}{fold}: " + (
             "plain predictions"
             if entry["prediction"] == "plain"
             else f"mean of {entry['copies']} augmented copies of each finding"

@@ -1,12 +1,13 @@
 """What params.yaml says of the ledger, its arms, and of thesis chapter 5; no torch, so that settings can check it."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, field_validator, model_validator
 
 from lesion_transfer.learning.options import TrainingOptions
 from lesion_transfer.options import Options
 
+T = TypeVar("T")
 BEFORE = "before"
 """As the ledger's reference: the first phase of the same fold."""
 TARGET = "target"
@@ -56,6 +57,11 @@ class LedgerOptions(Options):
     smallest_difference: Annotated[float, Field(gt=0, lt=0.5)]
     """Of AUC, for which the number of lesions is computed that would tell it."""
 
+    @field_validator("arms")
+    @classmethod
+    def _each_once(cls, arms: list[str]) -> list[str]:
+        return _without_repeats(arms)
+
 
 def inherited(entry: Overrides, defaults: TrainingOptions) -> TrainingOptions:
     """The hyperparameters of an entry: its own where it has one, else those of `defaults`."""
@@ -74,6 +80,12 @@ class ReproductionOptions(Overrides):
     """Of the network, as in `network`, whose other values hold here too."""
     dropout_after_dense: list[Annotated[int, Field(ge=1)]]
 
+    @model_validator(mode="after")
+    def _some_train(self) -> Self:
+        if self.test_share + self.validation_share >= 1:
+            raise ValueError("test_share and validation_share must add up to less than 1, to leave some to train")
+        return self
+
 
 class ChallengeOptions(Overrides):
     """The challenge (thesis 5.3): all findings train; null is the reproduction's value."""
@@ -84,3 +96,15 @@ class ChallengeOptions(Overrides):
     """Trainings, each from another initialisation and with other random streams, whose models all predict."""
     ensemble: bool
     """Whether the mean of the kept models' probabilities, over epochs and replicates, is written too."""
+
+    @field_validator("keep_epochs")
+    @classmethod
+    def _each_once(cls, epochs: list[int]) -> list[int]:
+        return _without_repeats(epochs)
+
+
+def _without_repeats(values: list[T]) -> list[T]:
+    repeated = next((value for value in values if values.count(value) > 1), None)
+    if repeated is not None:
+        raise ValueError(f"{repeated} stands twice")
+    return values

@@ -13,7 +13,7 @@ def repeated_folds(findings: pd.DataFrame, repeats: int, n_folds: int, seed: int
 
     findings: patient_id and label (True or False). Raises PredictionsError with fewer patients of a class than folds.
     """
-    labels = np.array([label is True for label in findings["label"]])
+    labels = np.array([label is True for label in findings["label"]], dtype=bool)
     patients = findings["patient_id"].to_numpy()
     fewest = min(len(np.unique(patients[labels])), len(np.unique(patients[~labels])))
     if fewest < n_folds:
