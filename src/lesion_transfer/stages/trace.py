@@ -138,13 +138,17 @@ def _descendants(layout: Layout, folders: list[Path], seen: list[dict[str, Any]]
 
 
 def _model(layout: Layout, folder: Path, row: Any, probabilities: list[float]) -> dict[str, Any]:
+    role = ROLES.get(row["subset"], f"scored it ({row['subset'] or 'no subset'})")
+    if folder.is_relative_to(layout.arms):
+        # whose weights are not kept: one row stands for the models of all folds of a repeat
+        role = f"repeat {row['replicate']}: that of outer fold {row['fold']} tested on it, the others learnt from it"
     return {
         **_identity(layout, folder),
         "cohort": row["cohort"],
         "replicate": int(row["replicate"]),
         "subset": row["subset"],
         "fold": row["fold"],
-        "role": ROLES.get(row["subset"], f"scored it ({row['subset'] or 'no subset'})"),
+        "role": role,
         "probability": probabilities[0] if probabilities else None,
         "augmented_probabilities": probabilities[1:],
     }
