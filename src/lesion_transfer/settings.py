@@ -150,7 +150,7 @@ class Settings(TrainingOptions):
             _known(phase, self.phases, f"evaluation.{key}", "phase")
             if self.phases[phase].cohort != self.target:
                 raise ValueError(f"evaluation.{key}: {phase} is not trained on the target {self.target}")
-        if self.evaluation.before == self.evaluation.after:
+        if self.transfer and self.evaluation.before == self.evaluation.after:
             raise ValueError(f"evaluation.after: {self.evaluation.after} is evaluation.before, too; compare two phases")
         return self
 

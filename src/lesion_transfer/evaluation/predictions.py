@@ -23,8 +23,8 @@ COLUMNS = (
 """One row a finding, replicate and copy; copy 0 is the finding as it is, the others are augmented copies of it."""
 
 _KEY = ["finding_key", "replicate", "copy"]
-SUBSETS = ("", "train", "validation", "test", "new")
-"""new: of findings that belong to no split."""
+SUBSETS = ("", "train", "validation", "test", "new", "out_of_fold")
+"""new: of findings that belong to no split; out_of_fold: of training findings, by a baseline of the other folds."""
 _TEXTS = ("cohort", "finding_key", "patient_id", "finding_id", "subset")
 _LABELS: Mapping[object, bool | None] = {"True": True, "False": False, "": None}
 
@@ -104,10 +104,11 @@ def select(
 def by_model(table: pd.DataFrame) -> Iterator[tuple[str, str, int, int | None, pd.DataFrame]]:
     """(cohort, subset, replicate, fold, rows) of every group of rows that one model scored, in order.
 
-    fold: of tested rows that have one, as in the ledger's tables, where each outer fold has a model of its own and
-    scores of different models are no ranking; None elsewhere (a fold of training rows is an inner one).
+    fold: of rows that one was predicted by, as in the tables of ledger and baselines, where each fold has a model of its
+    own and scores of different models are no ranking; None elsewhere (training rows are merely assigned to theirs).
     """
-    outer = table["fold"].where(table["subset"] == "test").fillna(-1).astype(int).rename("outer")
+    predicted = table["subset"].isin(["test", "out_of_fold"])
+    outer = table["fold"].where(predicted).fillna(-1).astype(int).rename("outer")
     groups = table.groupby([table["cohort"], table["subset"], table["replicate"], outer], sort=True)
     for names, rows in groups:
         cohort, subset, replicate, fold = map(str, names)
