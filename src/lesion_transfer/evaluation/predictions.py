@@ -104,8 +104,8 @@ def select(
 def by_model(table: pd.DataFrame) -> Iterator[tuple[str, str, int, int | None, pd.DataFrame]]:
     """(cohort, subset, replicate, fold, rows) of every group of rows that one model scored, in order.
 
-    fold: of rows that one was predicted by, as in the tables of ledger and baselines, where each fold has a model of its
-    own and scores of different models are no ranking; None elsewhere (training rows are merely assigned to theirs).
+    fold: of tested rows that have one, as in the tables of ledger and baselines, where each fold has a model of its own
+    and scores of different models are no ranking; None elsewhere (training rows are merely assigned to theirs).
     """
     predicted = table["subset"].isin(["test", "out_of_fold"])
     outer = table["fold"].where(predicted).fillna(-1).astype(int).rename("outer")
