@@ -226,22 +226,24 @@ def predict(
     ] = False,
 ) -> None:
     """The probability of a positive finding, of new images: a cohort, a patch archive, or one patient's DICOM."""
-    from lesion_transfer.stages.predict import open_model, predict_folder, predict_position, write_predictions
+    from lesion_transfer.stages import predict as tool
 
     if (folder is None) == (dicom is None):
         raise typer.BadParameter("give either FOLDER, or --dicom with --position-lps")
     if dicom is None and out is None:
         raise typer.BadParameter("--out: the CSV to write is missing")
-    opened = open_model(model)
+    if out is not None:
+        tool.refuse_foreign_file(out)
+    opened = tool.open_model(model)
     if dicom is not None:
         place = _three_numbers(position)
-        table = predict_position(opened, dicom, place, patient, copies, allow_identified=allow_identified)
+        table = tool.predict_position(opened, dicom, place, patient, copies, allow_identified=allow_identified)
         excluded = table.iloc[:0]
     else:
         assert folder is not None
-        table, excluded = predict_folder(opened, folder, copies)
+        table, excluded = tool.predict_folder(opened, folder, copies)
     if out is not None:
-        beside = write_predictions(out, table, excluded)
+        beside = tool.write_predictions(out, table, excluded)
         typer.echo(f"{table['finding_key'].nunique()} findings predicted: {out}")
         if beside is not None:
             typer.echo(f"{len(excluded)} findings could not be read: {beside}")

@@ -65,7 +65,7 @@ def test_scores_of_different_models_are_never_ranked_together(tmp_path, make_tab
     found = json.loads(run("metrics", tmp_path / "ledger.csv", "--json", "--draws", 200))
     assert [(entry["fold"], entry["metrics"]["auc"]["value"]) for entry in found] == [(0, 1.0), (1, 1.0)]
     assert "replicate 0, fold 1" in shown("metrics", tmp_path / "ledger.csv", "--draws", 200)
-    with pytest.raises(StageError, match="one an outer fold"):
+    with pytest.raises(StageError, match="several models, one a fold"):
         run("compare", tmp_path / "ledger.csv", tmp_path / "ledger.csv")
     # an inner fold of training rows is no other model
     write_csv(tmp_path / "trained.csv", table.assign(subset="train"))

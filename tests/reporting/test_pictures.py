@@ -1,5 +1,9 @@
+import io
+
 import matplotlib as mpl
+import numpy as np
 import pytest
+from PIL import Image
 
 from lesion_transfer.reporting.figures import (
     before_after_figure,
@@ -10,6 +14,7 @@ from lesion_transfer.reporting.figures import (
     to_png_bytes,
     to_svg_text,
 )
+from lesion_transfer.reporting.lesion_pictures import LesionPicture, lesions_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -54,3 +59,16 @@ def test_pyplot_is_never_used(history):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     metric_figure(history, "auc", "AUC")
     assert pyplot.get_fignums() == []
+
+
+def test_colours_that_few_pixels_have_survive_the_palette():
+    """Maps that are blue everywhere, and a colour bar that alone shows red."""
+    image, fall = np.full((65, 65), 90.0), np.linspace(-0.3, 0, 65 * 65).reshape(65, 65)
+    blue = [
+        LesionPicture(finding_key=f"P/{n}/1", label=False, probability=0.7, image=image, occlusion=fall)
+        for n in range(5)
+    ]
+    with Image.open(io.BytesIO(to_png_bytes(lesions_figure(blue, "mistakes")))) as packed:
+        red, green, _ = np.moveaxis(np.asarray(packed.convert("RGB")).astype(int), 2, 0)
+    shades = np.unique(red[(red > green + 60)])
+    assert len(shades) >= 10, "a colour bar runs through many reds"

@@ -32,7 +32,8 @@ def to_png_bytes(figure: Figure) -> bytes:
     # not compressed: that would be undone at once, and is a third of the time
     figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 0})
     with Image.open(drawn) as picture:
-        colours = picture.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        # median cut follows the number of pixels: red that only a colour bar has would become grey
+        colours = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         colours.save(packed, format="png", optimize=True)
     return packed.getvalue()
 

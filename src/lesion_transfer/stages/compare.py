@@ -32,8 +32,8 @@ def compare(
     for path, table in zip((before, after), tables, strict=True):
         if any(fold is not None for _, _, _, fold, _ in by_model(table)):
             raise StageError(
-                f"{path} holds the scores of several models, one an outer fold of the ledger, which are no ranking "
-                "together; reports/ledger.json has the differences within folds, `lesion metrics` each fold."
+                f"{path} holds the scores of several models, one a fold, which are no ranking together; for the ledger "
+                "reports/ledger.json has the differences within folds, `lesion metrics` has each fold."
             )
     if subset is None and all((table["subset"] == "test").any() for table in tables):
         subset = "test"

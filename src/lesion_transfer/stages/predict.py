@@ -121,13 +121,19 @@ def predict_position(
         return _predict(model, cohort, folder.absolute().name, copies)
 
 
-def write_predictions(path: Path, table: pd.DataFrame, excluded: pd.DataFrame) -> Path | None:
-    """Writes the table, and PATH with .excluded.csv beside it where findings could not be read, which is returned.
-
-    Raises StageError where PATH is there and is no predictions table: it may be what was read.
-    """
-    if path.exists() and not (path.is_file() and path.read_bytes().startswith(",".join(COLUMNS).encode())):
+def refuse_foreign_file(path: Path) -> None:
+    """Raises StageError where `path` is there and is no predictions table: it may be what is to be read."""
+    header = ",".join(COLUMNS).encode()
+    if path.exists():
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(len(header)) == header:
+                    return
         raise StageError(f"--out: {path} is there and is no table of predictions; it stays as it is, name another")
+
+
+def write_predictions(path: Path, table: pd.DataFrame, excluded: pd.DataFrame) -> Path | None:
+    """Writes the table, and PATH with .excluded.csv beside it where findings could not be read, which is returned."""
     write_csv(path, table)
     beside = path.with_suffix(".excluded.csv")
     beside.unlink(missing_ok=True)
