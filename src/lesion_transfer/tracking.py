@@ -173,7 +173,7 @@ class TrackedRun:
     ) -> Iterator["TrackedRun"]:
         """A run under this one, of a member of its population that was trained for `seconds` and is logged now.
 
-        So it is open for the block alone: a worker that is killed leaves no run behind. FAILED where the block raises.
+        So it is open for the block alone: a worker that is killed leaves no run behind.
         """
         joined = {
             "mlflow.runName": name,
@@ -187,13 +187,9 @@ class TrackedRun:
         begun = get_current_time_millis() - round(1000 * seconds)
         run_id = self.client.create_run(self.experiment_id, start_time=begun, run_name=name, tags=joined).info.run_id
         child = TrackedRun(self.client, run_id, self.experiment_id)
-        status = RunStatus.FAILED
-        try:
+        with _closing(self.client, run_id):
             child.log_params(params)
             yield child
-            status = RunStatus.FINISHED
-        finally:
-            self.client.set_terminated(run_id, RunStatus.to_string(status))
 
     def last_step(self, metric: str) -> int:
         """The largest step at which this metric was logged, 0 where it never was."""
@@ -232,11 +228,17 @@ def tracked_run(
         joined |= {"lesion.continues_run": continues} if continues else {}
         run_id = client.create_run(experiment_id, run_name=name, tags=joined).info.run_id
     run = TrackedRun(client, run_id, experiment_id)
-    run.log_params(params)
+    with _closing(client, run_id), _terminable():
+        run.log_params(params)
+        yield run
+
+
+@contextmanager
+def _closing(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Closes a run after the block: FINISHED, FAILED where it raises, KILLED on Ctrl-C."""
     status = RunStatus.FAILED
     try:
-        with _terminable():
-            yield run
+        yield
         status = RunStatus.FINISHED
     except KeyboardInterrupt:
         status = RunStatus.KILLED

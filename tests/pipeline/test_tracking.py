@@ -44,10 +44,14 @@ def test_a_run_is_named_tagged_and_finished(store, monkeypatch):
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
-def test_a_block_that_raises_closes_its_run(store, error, status):
-    with pytest.raises(error), tracked_run("train", stage="train", params={}, tags={}) as run:
+def test_a_block_that_raises_closes_its_run_and_that_of_the_member_at_hand(store, error, status):
+    with (
+        pytest.raises(error),
+        tracked_run("train", stage="train", params={}, tags={}) as run,
+        run.child("train 000", params={}, tags={}) as member,
+    ):
         raise error
-    assert client(store).get_run(run.run_id).info.status == status
+    assert [client(store).get_run(one.run_id).info.status for one in (run, member)] == [status] * 2
 
 
 def test_a_terminated_process_closes_its_run_as_failed(store):
