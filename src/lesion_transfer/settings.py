@@ -1,5 +1,6 @@
 """params.yaml as typed, frozen objects; anything wrong in it is one sentence that names the key."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,7 +11,7 @@ from ruamel.yaml.error import YAMLError
 
 from lesion_transfer.backends.options import BackendOptions
 from lesion_transfer.cohorts.options import CheckOptions, CohortOptions, SplitOptions
-from lesion_transfer.datasets.options import DatasetOptions
+from lesion_transfer.datasets.options import CHANNELS_OF_KIND, DatasetOptions
 from lesion_transfer.errors import LesionError
 from lesion_transfer.learning.options import (
     AugmentationOptions,
@@ -107,7 +108,7 @@ class Settings(TrainingOptions):
     network: NetworkOptions
     augmentation: AugmentationOptions
     gradient_flow: GradientFlowOptions = GradientFlowOptions()
-    initial_model: str = "models/roulette"
+    initial_model: Annotated[str, Field(min_length=1)] = "models/roulette"
     """The folder of the model that ds1_full starts from."""
     roulette: RouletteOptions
     datasets: Annotated[dict[Name, DatasetOptions], Field(min_length=1)]
@@ -127,8 +128,12 @@ class Settings(TrainingOptions):
         _known(self.target, self.cohorts, "target", "cohort")
         for name, cohort in self.cohorts.items():
             _known(cohort.dataset, self.datasets, f"cohorts.{name}.dataset", "data set")
-            if cohort.slice_rule.startswith("position") and self.datasets[cohort.dataset].kind != "lungx":
+            kind = self.datasets[cohort.dataset].kind
+            if cohort.slice_rule.startswith("position") and kind != "lungx":
                 raise ValueError(f"cohorts.{name}.slice_rule: {cohort.slice_rule} is a rule of data sets of kind lungx")
+            for channel in cohort.channels:
+                known = CHANNELS_OF_KIND.get(kind, cohort.channels)
+                _known(channel, dict.fromkeys(known), f"cohorts.{name}.channels", f"channel of kind {kind} called")
         for name, dataset in self.datasets.items():
             if dataset.source == "phantom" and dataset.phantom is None:
                 raise ValueError(f"datasets.{name}.phantom: its size is needed, since source is phantom")
@@ -203,6 +208,21 @@ class Settings(TrainingOptions):
         if self.ledger.reference != BEFORE:
             others = dict.fromkeys([BEFORE, *self.ledger.arms[1:]])
             _known(self.ledger.reference, others, "ledger.reference", "other arm")
+        return self
+
+    @model_validator(mode="after")
+    def _margins_reach(self) -> Self:
+        steps = [step for name in self.ledger.arms for step in self.arm_steps(name)]
+        trained = [*(phase.cohort for phase in self.phases.values()), *(step.phase.cohort for step in steps)]
+        for name in dict.fromkeys([*trained, self.reproduction.cohort]):
+            cohort = self.cohorts[name]
+            needed = self.augmentation.required_margin(cohort.patch_pixels)
+            if cohort.margin_pixels < needed:
+                raise ValueError(
+                    f"cohorts.{name}.margin_pixels: {cohort.margin_pixels}, but the augmentation turns and shifts "
+                    f"patches of {cohort.patch_pixels} pixels by up to {needed} pixels; raise it, or narrow the "
+                    "augmentation"
+                )
         return self
 
     @cached_property
@@ -299,7 +319,7 @@ def _sentence(origin: str, fault: Any) -> str:
         return f"{origin}: {key}: no such setting; check the spelling"
     if fault["type"] == "missing":
         return f"{origin}: {key}: the setting is missing"
-    message = str(fault["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
+    message = re.sub("^(Input|String|List|Dictionary) should", "it should", fault["msg"].removeprefix("Value error, "))
     if fault["type"] == "value_error":
         return f"{origin}: {key}: {message}" if key else f"{origin}: {message}"
     return f"{origin}: {key}: {message}, not {fault['input']!r}"

@@ -11,7 +11,6 @@ from lesion_transfer.learning.augmentation import (
     AffineParameters,
     apply_affine,
     centre_crop,
-    required_margin,
     sample_affine,
 )
 from lesion_transfer.learning.options import AugmentationOptions
@@ -145,7 +144,7 @@ def test_switching_one_range_off_leaves_the_others_as_drawn() -> None:
 @pytest.mark.parametrize("size", [20, 33])
 def test_no_drawn_map_leaves_a_source_of_the_required_margin(options: AugmentationOptions, size: int) -> None:
     """The same maps, of a ramp that ends at the margin and of one that goes on: padding would flatten the first."""
-    margin = required_margin(options, size)
+    margin = options.required_margin(size)
     drawn = sample_affine(300, options, torch_generator(0, "drawn"))
     side = size + 2 * margin
     place = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
@@ -159,7 +158,7 @@ def test_no_drawn_map_leaves_a_source_of_the_required_margin(options: Augmentati
 
 def test_the_thesis_needs_10_pixels_around_65() -> None:
     # (33 cos 20 + 32 sin 20) - 32 = 9.95: half a patch, shifted by one, turned by 20 degrees
-    assert required_margin(AugmentationOptions(), 65) == 10
+    assert AugmentationOptions().required_margin(65) == 10
 
 
 def test_augmentation_keeps_no_graph_and_too_small_an_image_is_refused() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lesion_transfer.learning import augmented_dots as module
-from lesion_transfer.learning.augmentation import AffineParameters, apply_affine, required_margin
+from lesion_transfer.learning.augmentation import AffineParameters, apply_affine
 from lesion_transfer.learning.augmented_dots import augmented_dots, dot_centroids, moved_points
 from lesion_transfer.learning.options import AugmentationOptions
 
@@ -14,7 +14,7 @@ WIDE = AugmentationOptions(
 
 
 def dots(options=WIDE, n_channels=3, size=65, seed=0):
-    margin = required_margin(options, size)
+    margin = options.required_margin(size)
     return augmented_dots(n_channels, size, margin, options, torch.Generator().manual_seed(seed))
 
 

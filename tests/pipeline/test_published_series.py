@@ -49,6 +49,14 @@ def test_rows_are_counted_by_rule_and_what_is_no_channel_is_listed(layout):
     ]
 
 
+def test_a_table_whose_rows_are_all_channels_leaves_nothing_to_list(layout):
+    layout.tables("prostatex").mkdir(parents=True)
+    rows = f'ProxID,fid,pos,WorldMatrix,DCMSerDescr,DCMSerNum\nP,1,1 2 3,"{ROWS[0][1]}",{ROWS[0][0]},1'
+    (layout.tables("prostatex") / "ProstateX-Images-Train.csv").write_text(rows)
+    _, left = published_series(layout, "prostatex")
+    assert left == "Every row's series is a channel.\n"
+
+
 def test_it_says_what_is_missing(layout):
     with pytest.raises(StageError, match="lesion acquire prostatex"):
         list(published_series(layout, "prostatex"))

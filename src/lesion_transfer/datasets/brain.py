@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from lesion_transfer.datasets.brain_tables import BrainRow, Lesion, brain_table, read_brain_rows
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, KeyCounter, SequenceSlice
+from lesion_transfer.datasets.options import CHANNELS_OF_KIND
 from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError, relative_to_source
 from lesion_transfer.datasets.tables import by_patient, require_folder
@@ -14,7 +15,7 @@ from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.imaging.raster import read_grey
 from lesion_transfer.imaging.walk import files_below
 
-CHANNELS = ("grey",)
+CHANNELS = CHANNELS_OF_KIND["brain"]
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 

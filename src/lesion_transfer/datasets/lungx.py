@@ -8,7 +8,7 @@ from lesion_transfer.datasets.dicom_source import DicomSource, DisplayCache, dic
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, KeyCounter, SequenceSlice
 from lesion_transfer.datasets.lungx_slices import BY_NUMBER, RULES, numbered_image
 from lesion_transfer.datasets.lungx_tissue import TissueCheck
-from lesion_transfer.datasets.options import AIR_BELOW_HU
+from lesion_transfer.datasets.options import AIR_BELOW_HU, CHANNELS_OF_KIND
 from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import (
@@ -25,7 +25,7 @@ from lesion_transfer.imaging.dicom_index import InstanceHeader, Series, group_se
 from lesion_transfer.imaging.display import Window
 
 TABLES = ("CalibrationSet_NoduleData.csv", "TestSet_NoduleData_PublicRelease_wTruth.csv")
-CHANNELS = ("ct",)
+CHANNELS = CHANNELS_OF_KIND["lungx"]
 LUNG_WINDOW = Window(centre=-600.0, width=1500.0)
 """For files without a window: the usual lung window, Hounsfield units."""
 

@@ -1,5 +1,6 @@
 """What params.yaml says of a data set: its kind, where it lies, and how large its phantom is."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,6 +9,12 @@ from lesion_transfer.options import Options
 
 Kind = Literal["prostatex", "lungx", "brain", "patch_archive"]
 TableSet = Literal["train", "test", "both"]
+CHANNELS_OF_KIND: Mapping[str, tuple[str, ...]] = {
+    "prostatex": ("t2", "dwi", "adc", "ktrans"),
+    "lungx": ("ct",),
+    "brain": ("grey",),
+}
+"""What a cohort of a kind can ask for; a patch archive's channels are named by who asks."""
 AIR_BELOW_HU = -700.0
 """Lung is about -850 HU, ground glass -600, a solid nodule 0 to 50."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lesion_transfer.datasets.dicom_source import DicomSource, DisplayCache, is_dicom_file
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, SequenceSlice
-from lesion_transfer.datasets.options import TableSet
+from lesion_transfer.datasets.options import CHANNELS_OF_KIND, TableSet
 from lesion_transfer.datasets.prostatex_ktrans import (
     KTRANS,
     KtransMap,
@@ -14,7 +14,7 @@ from lesion_transfer.datasets.prostatex_ktrans import (
     files_of_map,
     is_ktrans_header,
 )
-from lesion_transfer.datasets.prostatex_series import CHANNELS, choose_series, choose_study
+from lesion_transfer.datasets.prostatex_series import choose_series, choose_study
 from lesion_transfer.datasets.prostatex_slices import SLICE_RULES, choose_slice
 from lesion_transfer.datasets.prostatex_tables import (
     ALL_TABLES,
@@ -69,9 +69,9 @@ def read_findings(
     channels: of `t2`, `dwi` (the highest b-value), `adc`, `ktrans`. slice_rule: `world`, the plane nearest to the
     position, or `instance_number`, the thesis's k + 1. Either way centre_xy is the position projected onto the slice.
     """
-    unknown = [channel for channel in channels if channel not in (*CHANNELS, KTRANS)]
+    unknown = [channel for channel in channels if channel not in CHANNELS_OF_KIND["prostatex"]]
     if unknown or not channels:
-        known = ", ".join((*CHANNELS, KTRANS))
+        known = ", ".join(CHANNELS_OF_KIND["prostatex"])
         raise DatasetError(
             f"PROSTATEx has no channel {', '.join(unknown) or '(none given)'}. Its channels are {known}."
         )

@@ -9,7 +9,6 @@ Conventions, x to the right and y down, offsets in pixels from the centre of the
 Sampling needs the inverse, which is what `apply_affine` hands to `affine_grid`: for each output pixel its source.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -64,8 +63,9 @@ def centre_crop(images: Tensor, size: int) -> Tensor:
 def apply_affine(images: Tensor, parameters: AffineParameters, size: int) -> Tensor:
     """Images (B, C, H, W) with their margin -> (B, C, size, size), in one bilinear interpolation, outside the graph.
 
-    A sample whose map is the identity is exactly its centre crop. Beyond the source (see `required_margin`) the edge
-    pixel is repeated. On the device and in the floating-point type of `images`.
+    A sample whose map is the identity is exactly its centre crop. Beyond the source (see
+    AugmentationOptions.required_margin) the edge pixel is repeated. On the device and in the floating-point type of
+    `images`.
     """
     crop = centre_crop(images, size)
     theta = _sampling_matrices(parameters, images, size).to(images, non_blocking=True)
@@ -74,24 +74,6 @@ def apply_affine(images: Tensor, parameters: AffineParameters, size: int) -> Ten
     # the grid's coordinates are rounded to some millionths of a pixel: an identity would not be quite one
     still = _is_identity(parameters).to(images.device, non_blocking=True)
     return torch.where(still[:, None, None, None], crop, moved)
-
-
-def required_margin(options: AugmentationOptions, size: int) -> int:
-    """Pixels needed around the central `size` x `size` on each side so that no drawn map leaves the source."""
-    half = (size - 1) / 2
-    widest = math.radians(options.rotation_degrees)
-    reach = max(
-        _longest_projection(half + options.horizontal_shift_px, half + options.vertical_shift_px, widest)
-        / options.stretch_min,
-        _longest_projection(half + options.vertical_shift_px, half + options.horizontal_shift_px, widest),
-    )
-    return math.ceil(reach - half - 1e-9)
-
-
-def _longest_projection(along: float, across: float, widest: float) -> float:
-    """The largest |along| cos(a) + |across| sin(a) for 0 <= a <= widest (radians)."""
-    angle = min(widest, math.atan2(across, along))
-    return along * math.cos(angle) + across * math.sin(angle)
 
 
 def _whole_shift(uniform: Tensor, limit: int) -> Tensor:

@@ -1,5 +1,6 @@
 """What a training can be told: the network, the augmentation and the hyperparameters of one phase."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -64,6 +65,22 @@ class AugmentationOptions(Options):
     vertical_shift_px: Annotated[int, Field(ge=0)] = 0
     stretch_min: Annotated[float, Field(gt=0, le=1)] = 1.0
     stretch_max: Annotated[float, Field(ge=1)] = 1.0
+
+    def required_margin(self, patch_pixels: int) -> int:
+        """Pixels needed around the patch on each side so that no drawn map leaves what is stored."""
+        half = (patch_pixels - 1) / 2
+        widest = math.radians(self.rotation_degrees)
+        along, down = half + self.horizontal_shift_px, half + self.vertical_shift_px
+        reach = max(
+            _longest_projection(along, down, widest) / self.stretch_min, _longest_projection(down, along, widest)
+        )
+        return math.ceil(reach - half - 1e-9)
+
+
+def _longest_projection(along: float, across: float, widest: float) -> float:
+    """The largest |along| cos(a) + |across| sin(a) for 0 <= a <= widest (radians)."""
+    angle = min(widest, math.atan2(across, along))
+    return along * math.cos(angle) + across * math.sin(angle)
 
 
 def _off_of_yaml(value: object) -> object:

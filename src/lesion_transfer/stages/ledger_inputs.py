@@ -11,11 +11,10 @@ import torch
 
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.files import file_sha256
-from lesion_transfer.learning.augmentation import required_margin
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
 from lesion_transfer.stages.ledger_fold import LedgerInputs
-from lesion_transfer.stages.training.training_data import read_assigned
+from lesion_transfer.stages.training.training_data import check_margin, read_assigned
 from lesion_transfer.transfer.arms import PhaseTree
 from lesion_transfer.transfer.chain import ChainOptions
 
@@ -28,12 +27,8 @@ def ledger_inputs(layout: Layout, settings: Settings, tree: PhaseTree, device: s
     trained_on = {node.step.phase.cohort for node in tree.nodes}
     names = {settings.target, *trained_on, *(node.step.updates_of or settings.target for node in tree.nodes)}
     cohorts = {name: load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in sorted(names)}
-    for name, cohort in cohorts.items():
-        needed = required_margin(settings.augmentation, cohort.patch_pixels)
-        if needed > cohort.margin_pixels:
-            raise StageError(
-                f"cohorts.{name}.margin_pixels is {cohort.margin_pixels}, but the augmentation needs {needed}; raise it"
-            )
+    for cohort in cohorts.values():
+        check_margin(cohort, settings)
     dataset = settings.dataset_of(settings.target)
     beside = sorted(name for name in names if settings.dataset_of(name) == dataset)
     assigned = {name: read_assigned(layout, name) for name in sorted(names - set(beside))}

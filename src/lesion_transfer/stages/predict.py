@@ -21,7 +21,6 @@ from lesion_transfer.datasets.finding import Exclusion, Finding
 from lesion_transfer.datasets.patch_scale import DisplayScale
 from lesion_transfer.evaluation.predictions import COLUMNS
 from lesion_transfer.files import file_sha256, write_csv
-from lesion_transfer.learning.augmentation import required_margin
 from lesion_transfer.learning.checkpoint import load_model
 from lesion_transfer.learning.enhanced import augmented_probabilities
 from lesion_transfer.learning.network import LesionNetwork
@@ -205,7 +204,7 @@ def _predict(model: Model, cohort: Cohort, name: str, copies: int) -> pd.DataFra
             f"{cohort.folder} has patches of {cohort.patch_pixels} pixels, {model.folder} reads "
             f"{model.options.patch_pixels}; give a cohort of that size, or the patch archive that it was cut from."
         )
-    margin = required_margin(model.augmentation, cohort.patch_pixels)
+    margin = model.augmentation.required_margin(cohort.patch_pixels)
     if copies and margin > cohort.margin_pixels:
         raise StageError(
             f"{cohort.folder} stores {cohort.margin_pixels} pixels around each patch, the augmentation of copies needs "

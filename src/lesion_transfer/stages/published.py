@@ -8,7 +8,7 @@ from lesion_transfer.datasets.prostatex_published import resolve_table, rows_by_
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
 
 
-def published_series(layout: Layout, dataset: str) -> Iterator[Table]:
+def published_series(layout: Layout, dataset: str) -> Iterator[Table | str]:
     """For each images table of PROSTATEx: its rows by the rule that resolves them, and the series that are no channel.
 
     Raises StageError where the data set names no series, or its tables are not there yet.
@@ -27,4 +27,4 @@ def published_series(layout: Layout, dataset: str) -> Iterator[Table]:
         left = Table("series that are no channel", "rows")
         for description, n in unresolved(rows).items():
             left.add_row(description, str(n))
-        yield left
+        yield left if left.rows else "Every row's series is a channel.\n"

@@ -9,7 +9,6 @@ import torch
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.cohorts.normalise import ZScore, fit_zscore
 from lesion_transfer.files import file_sha256
-from lesion_transfer.learning.augmentation import required_margin
 from lesion_transfer.learning.augmented_dots import AugmentedDots, augmented_dots
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.streams import torch_generator
@@ -67,12 +66,7 @@ def with_rows(layout: Layout, settings: Settings, name: str, assigned: pd.DataFr
     cohort = load_cohort(require(layout.cohort(name), f"lesion cohort {name}"))
     if list(assigned["finding_key"]) != list(cohort.findings["finding_key"]):
         raise StageError(f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign {name}`")
-    needed = required_margin(settings.augmentation, cohort.patch_pixels)
-    if needed > cohort.margin_pixels:
-        raise StageError(
-            f"cohorts.{name}.margin_pixels is {cohort.margin_pixels}, but the augmentation turns and shifts patches "
-            f"by up to {needed} pixels; raise margin_pixels or narrow the augmentation"
-        )
+    check_margin(cohort, settings)
     train_rows = rows_of(assigned, "train")
     zscore = fit_zscore(cohort, train_rows.numpy(), options)
     labels = cohort.findings["label"].map({True: 1, False: 0}).fillna(-1).astype("int64")
@@ -91,6 +85,16 @@ def with_rows(layout: Layout, settings: Settings, name: str, assigned: pd.DataFr
         check=layout.check(name),
         augmented=check_augmentation(cohort, settings),
     )
+
+
+def check_margin(cohort: Cohort, settings: Settings) -> None:
+    """StageError where the cohort as it was cut has less around its patches than the augmentation reaches."""
+    needed = settings.augmentation.required_margin(cohort.patch_pixels)
+    if needed > cohort.margin_pixels:
+        raise StageError(
+            f"{cohort.folder} stores {cohort.margin_pixels} pixels around its patches, but the augmentation reaches "
+            f"{needed}; run `lesion cohort {cohort.name}` with a larger margin_pixels, or narrow the augmentation"
+        )
 
 
 def check_augmentation(cohort: Cohort, settings: Settings) -> AugmentedDots:
