@@ -27,6 +27,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
+demo: export LESION_PIPELINE := demo-$(shell date +%s)
 demo: install
 	lesion settings
 	@if [ ! -e models/roulette ] && cmp -s params.yaml $(DEMO); then $(MAKE) --no-print-directory side-by-side || true; fi

@@ -431,7 +431,7 @@ add_looking_commands(app)
 def main() -> None:
     """The entry point: errors that the user can mend are printed as a sentence; LESION_DEBUG=1 shows the traceback."""
     try:
-        app()
+        app(prog_name="lesion")
     except (LesionError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         if os.environ.get("LESION_DEBUG"):
             raise

@@ -43,6 +43,7 @@ RESERVED_PHASES = {
     "reproduction",
     "challenge",
     "arms",
+    "baselines",
     "ledger",
     "members",
     "evaluation",
@@ -247,7 +248,13 @@ class Settings(TrainingOptions):
 
     def reproduction_network(self) -> NetworkOptions:
         """The network of the reproduction and the challenge: `network` with their own cut and dropout."""
-        own = {"cut": self.reproduction.cut, "dropout_after_dense": self.reproduction.dropout_after_dense}
+        hidden = self.network.n_hidden
+        if self.network.architecture == "thesis_vgg" and self.reproduction.cut > hidden:
+            raise ValueError(f"reproduction.cut: {self.reproduction.cut}, but network.dense has {hidden} layers")
+        own = {
+            "cut": min(self.reproduction.cut, max(hidden, 1)),
+            "dropout_after_dense": self.reproduction.dropout_after_dense,
+        }
         return NetworkOptions(**{**self.network.model_dump(), **own})
 
     def challenge_hyperparameters(self, test_cohort: str) -> TrainingOptions:

@@ -87,8 +87,11 @@ def open_store() -> tuple[MlflowClient, str]:
 
 
 def pipeline_id() -> str:
-    """One value for all stages of one execution: the experiment's name, else the dvc process that started us."""
-    if name := os.environ.get("DVC_EXP_NAME"):
+    """One value for all stages of one execution: the experiment's name, else the dvc process that started us.
+
+    LESION_PIPELINE is it where one execution is several dvc processes, as in `make demo`.
+    """
+    if name := os.environ.get("DVC_EXP_NAME") or os.environ.get("LESION_PIPELINE"):
         return name
     for process in psutil.Process().parents():
         try:

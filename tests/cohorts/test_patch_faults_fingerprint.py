@@ -1,5 +1,7 @@
 """Patches that show nothing are named, and a cohort's fingerprint counts what it is made of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,6 +46,19 @@ def made(write_cohort):
         {"channel": "t2", "size_px": ["384 x 380"] * 3 + ["64 x 512"], "kind": ["MR SE"] * 3 + ["jpg"]}
     )
     return cohort, table
+
+
+def test_of_a_cohort_with_an_image_a_sequence_findings_are_counted_once(made):
+    cohort, table = made
+    twice = replace(
+        cohort,
+        images=np.concatenate([cohort.images] * 2),
+        findings=pd.concat([cohort.findings] * 2, ignore_index=True),
+    )
+    one, two = (fingerprint(each, pd.DataFrame({"reason": []}), table) for each in (cohort, twice))
+    assert two["n_images"] == 8
+    for name in ("n_findings", "findings_per_patient", "labels", "zones", "n_in_groups_of_duplicates"):
+        assert two[name] == one[name]
 
 
 def test_the_fingerprint_counts_what_is_there(made):

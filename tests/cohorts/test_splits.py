@@ -223,6 +223,13 @@ def test_leaks_are_named():
     assert find_leaks(rows[["replicate", "subset", "patient_id"]].iloc[[0, 2]]) == []
 
 
+def test_folds_of_two_data_sets_have_nothing_to_do_with_each_other():
+    """Both are trained on: which fold of its own data set each is in says nothing."""
+    rows = pd.DataFrame({"replicate": 0, "subset": "train", "fold": [0, 1], "patient_id": "a", "dataset": ["p", "q"]})
+    assert find_leaks(rows) == []
+    assert len(find_leaks(rows.assign(dataset="p"))) == 1
+
+
 @pytest.mark.real
 def test_the_published_table_splits_as_the_thesis_says(real_data: Path):
     table = pd.read_csv(real_data / "prostatex" / "ProstateX-Findings-Train.csv", dtype=str)

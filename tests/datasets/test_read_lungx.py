@@ -5,6 +5,7 @@ import pytest
 
 from lesion_transfer.datasets import lungx
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding
+from lesion_transfer.datasets.tables import TableRow
 
 CALIBRATION, TEST = lungx.TABLES
 CALIBRATION_TEXT = """Scan Number;Nodule Center x,y Position*;Nodule Center Image;Diagnosis
@@ -108,6 +109,14 @@ def test_the_larger_series_of_a_patient_is_taken(source, write_dicom):
     )
     nodule = next(one for one in read(source) if one.finding_key == "LUNGx-CT001/1/1")
     assert nodule.slices["ct"].file.parent.name == "LUNGx-CT001"
+
+
+def test_a_blank_label_of_either_table_is_absent():
+    for column in ("Diagnosis", "Final Diagnosis"):
+        with pytest.raises(lungx.RefusalError) as raised:
+            lungx.nodule_label(TableRow("table", 2, {column: ""}))
+        assert raised.value.reason == "absent_label"
+    assert lungx.nodule_label(TableRow("table", 2, {"Nodule Number": "1"})) is None
 
 
 def test_one_table_is_enough_and_none_is_an_error(source):

@@ -174,6 +174,35 @@ def test_only_transverse_series_count(source):
     assert exclusion.reason == "missing_series"
 
 
+@pytest.mark.parametrize(
+    ("orientation", "said"),
+    [
+        ([-1.0, 0.0, 0.0, 0.0, 1.0, 0.0], "stored mirrored or turned"),
+        ([1.0, 0.0, 0.0, 0.0, -1.0, 0.0], "stored mirrored or turned"),
+        ([0.0, 1.0, 0.0, -1.0, 0.0, 0.0], "stored mirrored or turned"),
+        ([0.9, 0.4359, 0.0, -0.4359, 0.9, 0.0], "turned by 26 degrees against those of the finding's first channel"),
+    ],
+)
+def test_a_channel_whose_patch_would_be_mirrored_or_turned_is_set_aside(source, orientation, said):
+    """The same place in the patient, so that neither the position nor a dot at the lesion tells."""
+    source.series(4, "t2_tse_tra", value=100)
+    corner = [10.0 - 8 * (orientation[0] + orientation[3]), 12.0 - 8 * (orientation[1] + orientation[4])]
+    for place in range(N_SLICES):
+        source.series(
+            7,
+            "ep2d_diff_tra_DYNDIST_ADC",
+            value=400 + 10 * place,
+            places=1,
+            ImageOrientationPatient=orientation,
+            ImagePositionPatient=[*corner, GAP_MM * place],
+        )
+    source.finding()
+    (found,) = source.read(["t2", "adc"])
+    assert list(found.slices) == ["t2"]
+    assert found.lacking["adc"].reason == "turned_image"
+    assert said in found.lacking["adc"].detail
+
+
 def test_the_study_that_the_images_table_describes_is_taken(source):
     source.patient(study="1.1")
     source.series(4, "t2_tse_tra", study="1.0", value=800)

@@ -33,7 +33,7 @@ def test_content_of_evaluation_json(make_table):
         assert {"value", "low", "high", "n", "n_positive", "n_patients"} <= set(found)
     assert content["difference"]["auc"]["n"] == 400
     assert content["difference"]["auc"]["n_patients"] == 200
-    assert content["verdict"].endswith("whether other trainings agree, the ledger tells.")
+    assert content["verdict"].endswith("the ledger and its control arms tell.")
     assert content["verdict"].startswith("Transfer helped: the AUC changed by +0.")
 
 

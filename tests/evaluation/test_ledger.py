@@ -15,7 +15,7 @@ from lesion_transfer.evaluation.ledger import (
     outer_table,
     stratified_patient_draws,
 )
-from lesion_transfer.evaluation.ledger_content import conclusion, ledger_content, lesions_needed
+from lesion_transfer.evaluation.ledger_content import conclusion, ledger_content, lesions_needed, verdict
 from lesion_transfer.evaluation.predictions import PredictionsError
 
 FOLDS, REPEATS = 5, 2
@@ -129,10 +129,18 @@ def test_a_fold_without_a_class_is_left_out_and_counted():
     assert found.value == pytest.approx(np.nanmean(scores.point))
 
 
-def content_of(gain: float, repeats: int = REPEATS, n_patients: int = 60, reference: str = "before"):
+def content_of(
+    gain: float,
+    repeats: int = REPEATS,
+    n_patients: int = 60,
+    reference: str = "before",
+    on_target_alone=frozenset({"target_only"}),
+):
     first, last = (outer_predictions(7, g, n_patients, repeats, s) for s, g in enumerate((0.0, gain)))
     arms = {"full": {"ds1_full": first, "ds4_full": last}, "target_only": {"ds1_full": first, "ds4_full": first}}
-    return ledger_content(arms, reference, 0.05, np.random.default_rng(0), 300)
+    return ledger_content(
+        arms, reference, 0.05, np.random.default_rng(0), 300, on_target_alone={"target_only"} & on_target_alone
+    )
 
 
 @pytest.mark.parametrize("reference", ["before", "target_only"])
@@ -142,6 +150,35 @@ def test_the_verdict_follows_both_intervals(reference):
     open_verdict = content_of(0.1, reference=reference)
     assert open_verdict["verdict"].startswith("Whether transfer helped cannot be told with these data: ")
     assert f"about {open_verdict['lesions_needed']:,} lesions" in open_verdict["verdict"]
+
+
+def test_a_gain_since_before_is_set_beside_the_arms_that_train_on_the_target_alone():
+    """More training on the target is no transfer."""
+    gained = content_of(4.0)
+    control = gained["controls"]["target_only"]
+    assert f"{control['value']:+.3f} against target_only ({control['low']:+.3f} to" in gained["verdict"]
+    assert "further training on the target" not in content_of(4.0, reference="target_only")["verdict"]
+    assert "no control arm (ledger.arms) says" in content_of(4.0, on_target_alone=frozenset())["verdict"]
+
+
+def test_a_power_is_claimed_only_where_a_difference_could_have_been_told():
+    enough = content_of(0.1) | {"lesions_needed": 3}
+    assert "would have been told with a power of 80%" in verdict(enough)
+    assert "would have been told" not in verdict(content_of(0.1, repeats=1) | {"lesions_needed": 3})
+    without = enough | {"primary": enough["primary"] | {"low_trainings": None, "high_trainings": None}}
+    assert "would have been told" not in verdict(without)
+
+
+def test_equal_models_are_no_well_powered_negative():
+    content = ledger_content(
+        {"full": {"ds1_full": outer_predictions(7), "ds4_full": outer_predictions(7)}},
+        "before",
+        0.05,
+        np.random.default_rng(0),
+        100,
+    )
+    assert content["lesions_needed"] is None
+    assert content["verdict"].endswith("; both sides rank all findings alike, as two equal models do.")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from lesion_transfer.evaluation.predictions import (
     COLUMNS,
     PredictionsError,
+    by_model,
     checked_predictions,
     labelled,
     read_predictions,
@@ -64,6 +65,20 @@ def test_a_repeated_finding_is_named(tmp_path):
     row = "lung,a/1/1,a,1,True,test,,0,0,0.5"
     with pytest.raises(PredictionsError, match="line 3: finding a/1/1 stands twice under replicate 0, copy 0"):
         read_predictions(write(tmp_path, row, row))
+
+
+def test_baselines_of_one_table_are_models_of_their_own(tmp_path):
+    """reports/baselines.csv: a finding stands there once a baseline and cohort."""
+    rows = [f"{cohort},a/1/1,a,1,True,test,,0,0,0.5,{name}" for cohort in ("t2", "dwi") for name in ("zone", "border")]
+    path = tmp_path / "baselines.csv"
+    path.write_text("\n".join((f"{HEADER},baseline", *rows)) + "\n", encoding="utf-8")
+    models = list(by_model(read_predictions(path)))
+    expected = [("border", "dwi"), ("border", "t2"), ("zone", "dwi"), ("zone", "t2")]
+    assert [(model.baseline, model.cohort) for model in models] == expected
+    assert all(len(model.rows) == 1 for model in models)
+    path.write_text("\n".join((f"{HEADER},baseline", rows[0], rows[0])) + "\n", encoding="utf-8")
+    with pytest.raises(PredictionsError, match="stands twice"):
+        read_predictions(path)
 
 
 def test_the_same_finding_in_another_replicate_or_copy_is_no_repetition(tmp_path):

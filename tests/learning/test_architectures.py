@@ -53,6 +53,12 @@ def test_weights_come_from_the_generator_and_the_global_one_is_left_alone(name: 
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_settings_know_how_many_hidden_layers_an_architecture_has(name: str) -> None:
+    options = NetworkOptions.model_validate({"architecture": name})
+    assert options.n_hidden == len(ARCHITECTURES[name](options, 1, 0.0, 65).hidden)
+
+
 def test_published_numbers_of_parameters() -> None:
     # ImageNet's published counts, less the weights of two more input channels and of 998 more classes
     resnet18, resnet50 = built("resnet18", 3), built("resnet50", 3)
@@ -82,7 +88,7 @@ def test_the_cut_counts_hidden_dense_layers() -> None:
     assert next(iter(built("xmasnet").decision_maker._modules)) == "dense2"
     assert list(built("xmasnet", cut=2).decision_maker._modules) == ["dense3"]
     assert list(built("resnet18", cut=3).decision_maker._modules) == ["dense1"]
-    with pytest.raises(NetworkError, match="vgg16 has 2 hidden"):
+    with pytest.raises(ValueError, match="cut is 3, but vgg16 has 2 hidden"):
         built("vgg16", cut=3)
 
 

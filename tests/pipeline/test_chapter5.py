@@ -129,11 +129,14 @@ def test_interrupted_it_goes_on_to_the_same_bytes(layout, stage, tmp_path, monke
     monkeypatch.setattr(lone_training, "mirror_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stage(again)
+    for folder in root.glob(".lesion/resume/*/kept/*"):
+        (folder / ".model.safetensors.0.tmp").write_bytes(b"killed while it was written")
     epochs = []
     monkeypatch.setattr(lone_training, "mirror_epoch", lambda run, row, before: epochs.append(row["epoch"]))
     stage(again)
     assert 1 not in epochs
     assert {path: (root / path).read_bytes() for path in made} == made
+    assert not list(again.model(name).rglob("*.tmp"))
     if stage is challenge:
         assert not again.challenge_model(2).exists()
         assert sorted(path.stem for path in again.challenge_file("any").parent.iterdir()) == SUBMISSIONS

@@ -80,6 +80,12 @@ def plant(layout: Layout, what: str, first: tuple[str, int], second: tuple[str, 
     elif what == "sop_uid":
         uid = cell(layout, *first, f"{CHANNELS[first[0]]}_sop_uid")
         change(layout, *second, **{f"{CHANNELS[second[0]]}_sop_uid": uid})
+    elif what == "file_sha256":
+        for name, number in (first, second):
+            change(layout, name, number, **{f"{CHANNELS[name]}_file": f"{name}/copy.jpg"})
+            path = layout.cohort(name) / "cohort.json"
+            sources = {"source_sha256": {f"{name}/copy.jpg": "5" * 64}}
+            path.write_text(json.dumps(json.loads(path.read_text()) | sources))
     elif what == "group":
         for name, number in (first, second):
             change(layout, name, number, group="twins")
@@ -92,7 +98,7 @@ def test_splits_without_a_leak_are_assigned_to_every_cohort(layout):
         assert list(table["finding_key"]) == [f"{table['patient_id'][0][0]}{n}/1/1" for n in range(N_PATIENTS)]
 
 
-@pytest.mark.parametrize("what", ["group", "image_sha256", "sop_uid", "near_duplicate"])
+@pytest.mark.parametrize("what", ["group", "image_sha256", "file_sha256", "sop_uid", "near_duplicate"])
 @pytest.mark.parametrize("cohorts", [("prostatex_dwi", "prostatex_dwi"), ("prostatex_dwi", "prostatex_mpmri")])
 def test_what_two_patients_of_a_data_set_share_is_a_leak_until_the_split_is_drawn_again(layout, what, cohorts):
     train, test = (subset_of(layout, "prostatex", subset) for subset in ("train", "test"))
@@ -115,7 +121,7 @@ def test_a_patient_in_two_subsets_of_one_cohort_is_a_leak(layout):
         assign(layout, "prostatex_dwi")
 
 
-@pytest.mark.parametrize("what", ["image_sha256", "sop_uid", "near_duplicate"])
+@pytest.mark.parametrize("what", ["image_sha256", "file_sha256", "sop_uid", "near_duplicate"])
 def test_what_two_data_sets_share_is_a_leak(layout, what):
     """The target's test lesion must not have been trained on in another data set."""
     train, test = subset_of(layout, "brain", "train"), subset_of(layout, "prostatex", "test")

@@ -10,12 +10,14 @@ from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
 from lesion_transfer.stages import ledger as stage
+from lesion_transfer.stages import ledger_fold
 from lesion_transfer.stages.assign import assign
 from lesion_transfer.stages.layout import Layout, StageError
 from lesion_transfer.stages.ledger_inputs import ledger_inputs
 from lesion_transfer.stages.outer import outer
 from lesion_transfer.stages.split import split
 from lesion_transfer.transfer.arms import phase_tree
+from lesion_transfer.transfer.chain import TreePlace
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -62,9 +64,11 @@ def layout(tmp_path_factory) -> Layout:
             content[key].update(value)
         else:
             content[key] = value
+    content["datasets"] = {
+        name: {"kind": "patch_archive", "source": f"archives/{name}"} for name in ("prostatex", "brain", "lungx")
+    }
     content["reproduction"]["cohort"] = "prostatex_dwi"
     content["challenge"] = {}
-    del content["datasets"]["prostatex_test"]
     for phase in content["transfer"].values():
         for key in ("lr", "batch_size", "epochs"):
             phase[key] = None
@@ -174,6 +178,35 @@ def test_a_killed_ledger_goes_on_to_the_same_bytes(layout, finished, monkeypatch
     assert third == [(1, 0), (1, 1)]
     table = pd.read_csv(layout.arms / "full" / "ds4_full" / "predictions.csv")
     assert sorted(table["replicate"].unique()) == [0, 1]
+
+
+def test_what_shares_an_image_with_a_tested_patient_is_left_out_of_the_fold(layout, monkeypatch):
+    """Under another id, in another data set: the ids alone would not tell."""
+    images = {name: np.load(layout.cohort(name) / "images.npy") for name in ("prostatex_dwi", "brain")}
+    kept = images["brain"].copy()
+    images["brain"][4] = images["prostatex_dwi"][6]
+    np.save(layout.cohort("brain") / "images.npy", images["brain"])
+    settings = layout.settings()
+    inputs = ledger_inputs(layout, settings, phase_tree({"full": settings.arm_steps("full")}), "cpu")
+    np.save(layout.cohort("brain") / "images.npy", kept)
+    assert [row for row, patients in enumerate(inputs.linked["brain"]) if patients] == [4]
+    assert inputs.linked["brain"][4] == ["1-03"]
+
+    seen = {}
+
+    def noted(tree, data, *rest, **named):
+        brain = data.cohorts["brain"]
+        seen["brain"] = {*brain.train_rows.tolist(), *brain.validation_rows.tolist()}
+        raise StageError("enough")
+
+    monkeypatch.setattr(ledger_fold, "train_tree", noted)
+    rows = inputs.outer["prostatex_dwi"]
+    tested = int(rows.loc[(rows["patient_id"] == "1-03") & (rows["subset"] == "test"), "fold"].iloc[0])
+    for fold in range(2):
+        with pytest.raises(StageError, match="enough"):
+            ledger_fold.run_fold(inputs, TreePlace(layout.root, ""), ledger_fold.OuterFold(0, fold))
+        assert (4 in seen["brain"]) == (fold != tested)
+        assert {3, 6} < seen["brain"]
 
 
 def test_images_of_one_finding_are_averaged(layout):

@@ -18,10 +18,13 @@ from ruamel.yaml import YAML
 
 from lesion_transfer.cohorts.splits import SplitError
 from lesion_transfer.settings import HYPERPARAMETERS
-from lesion_transfer.stages.layout import Layout
+from lesion_transfer.stages.layout import Layout, StageError
+from lesion_transfer.stages.report_rows import phase_row
 from lesion_transfer.stages.roulette import roulette
 from lesion_transfer.stages.runs import list_runs
 from lesion_transfer.stages.train import train
+from lesion_transfer.stages.training.phase_start import load_initial
+from lesion_transfer.stages.training.training_data import load_training_data
 from lesion_transfer.stages.transfer import transfer
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +122,23 @@ def test_replicates_differ_in_their_roulette_split_and_streams(trained):
     assert (subsets[0]["subset"].to_numpy() != subsets[1]["subset"].to_numpy()).any()
 
 
+@pytest.mark.parametrize("start", ["ds1_full", "ds2_frozen"])
+def test_a_start_that_learnt_from_what_this_split_tests_is_refused(trained, tmp_path, caplog, start):
+    """By its own predictions, or by those of a model that it descends from; the same split's own is a start."""
+    settings = trained.settings().model_copy(update={"initial_model": f"models/{start}"})
+    loaded = [load_training_data(trained, settings, settings.target, replicate) for replicate in (0, 1)]
+    assert load_initial(trained, settings, loaded[0], 0)[1] == start
+    assert "is not known" not in caplog.text
+    with pytest.raises(StageError, match="learnt from prostatex_dwi-00 and 3 more patients whom this split tests"):
+        load_initial(trained, settings, loaded[1], 1)
+    alone = tmp_path / "elsewhere" / start
+    shutil.copytree(trained.model(start), alone, ignore=shutil.ignore_patterns("predictions.csv"))
+    unknown = settings.model_copy(update={"initial_model": str(alone)})
+    load_initial(trained, unknown, loaded[1], 1)
+    assert f"what {start}" in caplog.text
+    assert "is not known (no predictions.csv" in caplog.text
+
+
 def test_the_grid_trains_every_rate_on_every_fold_and_the_best_mean_trains_the_phase(trained):
     report = read_json(trained.metrics("ds2_frozen"))
     table = pd.read_csv(trained.model("ds2_frozen") / "cv.csv")
@@ -131,6 +151,7 @@ def test_the_grid_trains_every_rate_on_every_fold_and_the_best_mean_trains_the_p
     assert listed[best] == max(listed.values())
     assert read_json(trained.model("ds2_frozen") / "model.json")["hyperparameters"]["lr"] == best
     assert pd.read_csv(trained.model("ds2_frozen") / "history.csv")["lr"][0] == best
+    assert phase_row(trained, trained.settings(), "ds2_frozen").lr == best
     assert [row["replicate"] for row in report["replicates"]] == [0, 1]
     assert not (trained.model("ds1_full") / "cv.csv").exists()
 

@@ -79,6 +79,8 @@ def test_the_committed_settings_are_valid_and_have_the_seven_phases():
         ({"ledger__reference": "nix"}, "before"),
         ({"reproduction__test_share": 0.95}, "reproduction"),
         ({"challenge__prostatex_test__keep_epochs": [3, 3]}, "challenge.prostatex_test.keep_epochs"),
+        ({"reproduction__cut": 4}, "reproduction.cut"),
+        ({"network__architecture": "xmasnet", "network__cut": 3}, "network"),
         ({"loss": "hinge"}, "loss"),
         ({"cv__lrs": [1e-3, 1e-3]}, "cv"),
         ({"cv__lrs": [0.0]}, "cv.lrs.0"),
@@ -93,6 +95,19 @@ def test_a_fault_is_a_sentence_that_names_its_key(values, key):
         settings_from(changed(**values))
     assert key in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("architecture", "cut"), [("xmasnet", 2), ("vgg16", 2), ("resnet18", 1), ("thesis_vgg", 3)])
+def test_another_network_by_one_setting_fits_the_reproduction_too(architecture, cut):
+    assert settings_from(changed(network__architecture=architecture)).reproduction_network().cut == cut
+
+
+@pytest.mark.parametrize("name", ["baselines", "roulette", "ledger"])
+def test_a_phase_cannot_take_the_name_of_a_stage(name):
+    content = changed()
+    content["transfer"] = {name: content["transfer"].pop("ds2_frozen"), **content["transfer"]}
+    with pytest.raises(SettingsError, match=f"transfer.{name}: the name is taken"):
+        settings_from(content)
 
 
 def test_a_missing_setting_is_named():

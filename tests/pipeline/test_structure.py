@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from lesion_transfer import cli
 from lesion_transfer.stages.check_settings import SHARED
+from lesion_transfer.stages.ledger_inputs import code_files
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "lesion_transfer"
@@ -138,6 +139,15 @@ def test_a_stages_deps_name_every_module_that_it_imports_and_no_other(graph, sta
     assert not missing, f"dvc.yaml: {stage} does not depend on {sorted(map(str, missing))}"
     idle = [dep for dep in deps if not any(file == dep or dep in file.parents for file in modules)]
     assert not idle, f"dvc.yaml: {stage} depends on {sorted(map(str, idle))}, which it does not import"
+
+
+def test_a_finished_fold_of_the_ledger_is_known_by_every_module_that_it_is_computed_with(graph):
+    """Else a mended z-score or leak filter would publish the folds of before."""
+    hashed = set(code_files(ROOT / "src" / PACKAGE))
+    assert all(file.is_file() for file in hashed)
+    missing = computed_with(graph, "ledger_fold") - shared_modules() - hashed
+    assert not missing, f"ledger_inputs.CODE lacks {sorted(map(str, missing))}"
+    assert ROOT / f"src/{PACKAGE}/randomness.py" in hashed
 
 
 def test_training_stages_declare_every_setting_that_a_phase_inherits():

@@ -8,14 +8,30 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from lesion_transfer.stages.phase_mirror import mirror_epoch
 from lesion_transfer.stages.runs import list_runs
-from lesion_transfer.tracking import MODEL_TAG, TrackingError, canonical, flatten, tracked_run, tracking_uri
+from lesion_transfer.tracking import (
+    MODEL_TAG,
+    TrackingError,
+    canonical,
+    flatten,
+    pipeline_id,
+    tracked_run,
+    tracking_uri,
+)
 
 
 @pytest.fixture
 def store(tmp_path, monkeypatch) -> Path:
     """A fresh folder as DVC_ROOT; nothing of an outer pipeline leaks in."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE"):
+    for name in (
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_RUN_ID",
+        "LESION_PIPELINE",
+        "DVC_EXP_NAME",
+        "DVC_EXP_BASELINE_REV",
+        "DVC_STAGE",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -125,6 +141,22 @@ def test_stages_of_one_dvc_process_share_the_pipeline(tmp_path, monkeypatch):
     assert ids[0][0] == ids[0][1]
     assert ids[0][0] != ids[1][0]
     assert ids[0][0].startswith("repro-")
+
+
+def test_several_dvc_processes_of_one_execution_share_the_pipeline_that_is_named(monkeypatch):
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    monkeypatch.setenv("LESION_PIPELINE", "demo-1")
+    assert pipeline_id() == "demo-1"
+    monkeypatch.setenv("DVC_EXP_NAME", "puffy-lion")
+    assert pipeline_id() == "puffy-lion"
+
+
+def test_a_learning_rate_that_the_scheduler_took_to_zero_is_logged(store):
+    """A factor of 0.01 does so after some 480 epochs without a gain (THESIS 7)."""
+    with tracked_run("train", stage="train", params={}, tags={}) as run:
+        mirror_epoch(run, {"epoch": 1, "lr": 0.0, "validation_auc": 0.5}, 0)
+    metrics = client(store).get_run(run.run_id).data.metrics
+    assert metrics == {"lr": 0.0, "validation_auc": 0.5, "global_epoch": 1.0}
 
 
 def test_a_run_that_was_deleted_in_the_ui_is_not_opened_again(store):

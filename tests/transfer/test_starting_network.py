@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from lesion_transfer.learning.network import LesionNetwork, build_network
+from lesion_transfer.learning.network import LesionNetwork, build_network, place
 from lesion_transfer.learning.options import NetworkOptions
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.transfer.errors import PhaseError
+from lesion_transfer.transfer.freezing import assert_frozen
 from lesion_transfer.transfer.phases import starting_network
 from lesion_transfer.transfer.plan import Phase
 
@@ -28,6 +29,21 @@ def start(decision_maker: str, attached: LesionNetwork | None = None, seed: int 
 def equal(module: torch.nn.Module, other: torch.nn.Module) -> bool:
     pairs = zip(module.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("decision_maker", ["keep", "reset", "ds1_full"])
+def test_a_start_in_float64_is_rounded_before_the_phase_and_not_in_it(decision_maker) -> None:
+    """Else the proof of a frozen extractor takes the rounding for a training."""
+    wide = network(1).double()
+    with torch.no_grad():
+        for weight in wide.parameters():
+            weight.mul_(1 + 1e-12)
+    lender = network(2).double() if decision_maker == "ds1_full" else None
+    made = starting_network(phase(decision_maker), wide, lender, OPTIONS, torch_generator(0, "reset"), 0.1)
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    place(made, "cpu", torch.float32)
+    assert_frozen(before, made, "ds4_frozen")
+    assert {tensor.dtype for tensor in made.parameters()} == {torch.float32}
 
 
 def test_keep_is_a_copy_with_the_dropout_of_the_phase() -> None:

@@ -20,18 +20,18 @@ def fingerprint(cohort: Cohort, excluded: pd.DataFrame, table: pd.DataFrame) -> 
     excluded: excluded.csv. table: of the cohort's Examination. Intensities are display values of the final patches,
     from a histogram of 256 bins; counts are of findings, `spacing_mm` and `size_px` are rows x columns of the source.
     """
-    findings = cohort.findings
+    findings = cohort.findings.drop_duplicates("finding_key")  # mode separate has an image a sequence
     labels = findings["label"].map({True: "positive", False: "negative"}).fillna("unknown")
     return {
-        "n_images": len(findings),
-        "n_findings": int(findings["finding_key"].nunique()),
+        "n_images": len(cohort.findings),
+        "n_findings": len(findings),
         "n_patients": int(findings["patient_id"].nunique()),
-        "findings_per_patient": _counts(findings.groupby("patient_id")["finding_key"].nunique().astype(str)),
+        "findings_per_patient": _counts(findings.groupby("patient_id").size().astype(str)),
         "labels": _counts(labels),
         "zones": _counts(findings["zone"].replace("", "not given")),
         "n_in_groups_of_duplicates": int((findings["group"] != "").sum()),
         "excluded": _counts(excluded["reason"]),
-        "concerns": _concerns(findings),
+        "concerns": _concerns(cohort.findings),
         "channels": {
             channel: _channel(cohort, number, channel, table) for number, channel in enumerate(cohort.channels)
         },

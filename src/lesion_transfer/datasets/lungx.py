@@ -176,7 +176,8 @@ def _series_of(image: InstanceHeader, images: Sequence[InstanceHeader]) -> Serie
 
 def nodule_label(row: TableRow) -> bool | None:
     """Whether the nodule is malignant; RefusalError where the row says neither that nor benign."""
-    column = next((name for name in _DIAGNOSES if row[name]), _DIAGNOSES[0])
+    there = [name for name in _DIAGNOSES if name in row.cells] or list(_DIAGNOSES)
+    column = next((name for name in there if row[name]), there[0])
     if row[column].casefold() == _UNCERTAIN:
         raise RefusalError(Reason.UNCERTAIN_LABEL, f"{row.place} is a {row[column]}: neither malignant nor benign.")
     return checked_label(row, column, _LABELS)

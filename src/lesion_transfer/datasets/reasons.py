@@ -32,6 +32,8 @@ class Reason(StrEnum):
     NEGATIVE_K = "negative_k"
     """The images table puts the finding before the first slice (slice_rule instance_number)."""
     OUTSIDE_VOLUME = "outside_volume"
+    TURNED_IMAGE = "turned_image"
+    """An image that is stored mirrored, upside down or turned, against the patient or against the other channels."""
     UNREADABLE_FILE = "unreadable_file"
     NOT_FINITE = "not_finite"
     BAD_PIXELS = "bad_pixels"

@@ -96,7 +96,10 @@ def verdict(difference_auc: Mapping[str, Any], confidence: float = CONFIDENCE) -
     if difference_auc["low"] is None:
         return f"{start}: the AUC changed by {difference_auc['value']:+.3f} without an interval ({counts}{note})."
     of_two = (
-        "" if found == CANNOT_BE_TOLD else " These are two models; whether other trainings agree, the ledger tells."
+        ""
+        if found == CANNOT_BE_TOLD
+        else " These are two models; whether other trainings agree, and whether the other body parts did it or the "
+        "further training on the target, the ledger and its control arms tell."
     )
     return (
         f"{start}: the AUC changed by {difference_auc['value']:+.3f} ({confidence:.0%} interval "

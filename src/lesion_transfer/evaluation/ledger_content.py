@@ -1,7 +1,7 @@
 """The content of reports/ledger.json: every arm, what it is compared with, and one sentence of verdict."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,12 +38,14 @@ def ledger_content(
     generator: np.random.Generator,
     n_draws: int,
     confidence: float = CONFIDENCE,
+    on_target_alone: Collection[str] = (),
 ) -> dict[str, Any]:
     """Ready for JSON; `arms` has a predictions table by arm and phase, the phases in order, the first arm in question.
 
     Before is an arm's first phase, after its last. All differences are taken within outer folds and come from the same
     draws of patients. `arms`: after minus before; `controls`: the first arm's after minus that of each other arm;
-    `phases`: each phase of the first arm minus its first. p_holm is adjusted within each of the three.
+    `phases`: each phase of the first arm minus its first. p_holm is adjusted within each of the three. on_target_alone:
+    the arms that train on no other cohort.
     Raises PredictionsError where tables do not cover the same findings in the same folds.
     """
     tables = {arm: {phase: outer_table(table) for phase, table in phases.items()} for arm, phases in arms.items()}
@@ -77,6 +79,7 @@ def ledger_content(
         "controls": controls,
         "phases": _with_holm({phase: estimated(cells[names[0]][phase] - cells[names[0]][first]) for phase in later}),
         "reference": reference,
+        "on_target_alone": [arm for arm in names[1:] if arm in on_target_alone],
         "n": len(one.labels),
         "n_positive": int(one.labels.sum()),
         "n_patients": len(np.unique(one.patients)),
@@ -95,7 +98,7 @@ def ledger_content(
 def lesions_needed(
     difference: Mapping[str, Any], n: int, smallest_difference: float, confidence: float = CONFIDENCE
 ) -> int | None:
-    """How many lesions would tell `smallest_difference` (see LESIONS_FORMULA); None where there is no interval.
+    """How many lesions would tell `smallest_difference` (see LESIONS_FORMULA); None where no interval has a width.
 
     Taken from the width alone, not from the difference that was found: that one is the result. Assumes that an
     interval narrows with the root of n, with as many positives and findings a patient as here.
@@ -105,7 +108,7 @@ def lesions_needed(
         for low, high in (("low", "high"), ("low_trainings", "high_trainings"))
         if difference[low] is not None
     ]
-    if not widths:
+    if not any(widths):
         return None
     z_confidence, z_power = stats.norm.ppf((1 + confidence) / 2), stats.norm.ppf(POWER)
     error = max(widths) / (2 * z_confidence)
@@ -150,19 +153,37 @@ def verdict(content: Mapping[str, Any]) -> str:
     )
     shown = f"; {content['confidence']:.0%} intervals {intervals}" if intervals else ""
     reasons = f"; {reason}" if (reason := _too_little(content)) else ""
-    return (
-        f"{start}: within folds {changed} {primary['value']:+.3f} ({counts}{shown}{reasons})"
-        f"{_outlook(content) if found == CANNOT_BE_TOLD else ''}."
-    )
+    ending = _outlook(content) if found == CANNOT_BE_TOLD else _beside_controls(content)
+    return f"{start}: within folds {changed} {primary['value']:+.3f} ({counts}{shown}{reasons}){ending}."
 
 
 def _outlook(content: Mapping[str, Any]) -> str:
-    needed, difference = content["lesions_needed"], content["smallest_difference"]
+    primary, needed, difference = content["primary"], content["lesions_needed"], content["smallest_difference"]
+    if primary["low"] is not None and primary["low"] == primary["high"] == 0:
+        return "; both sides rank all findings alike, as two equal models do"
     if needed is None:
         return ""
-    if needed <= content["n"]:
-        return f"; a difference of {difference:g} would have been told with a power of {POWER:.0%}"
-    return f"; to tell a difference of {difference:g} would take about {needed:,} lesions"
+    if needed > content["n"]:
+        return f"; to tell a difference of {difference:g} would take about {needed:,} lesions"
+    if _too_little(content) or primary["low_trainings"] is None:
+        return ""  # no difference could have been told
+    return f"; a difference of {difference:g} would have been told with a power of {POWER:.0%}"
+
+
+def _beside_controls(content: Mapping[str, Any]) -> str:
+    """What a change since before is made of besides the other body parts: the target is trained on for longer, too."""
+    if content["reference"] != BEFORE:
+        return ""
+    start = "; further training on the target is part of it"
+    controls = {arm: content["controls"][arm] for arm in content["on_target_alone"]}
+    if not controls:
+        return f"{start}, and no control arm (ledger.arms) says how large a part"
+    against = ", ".join(
+        f"{found['value']:+.3f} against {arm} ({found['low']:+.3f} to {found['high']:+.3f} over patients)"
+        for arm, found in controls.items()
+        if found["low"] is not None
+    )
+    return f"{start}: of arms that have that alone, the difference is {against}"
 
 
 def _too_little(content: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The predictions table: its columns, reading it, choosing rows of it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ COLUMNS = (
 )
 """One row a finding, replicate and copy; copy 0 is the finding as it is, the others are augmented copies of it."""
 
+BASELINE = "baseline"
+"""A further column of reports/baselines.csv: which baseline a row is of."""
 _KEY = ["finding_key", "replicate", "copy"]
 SUBSETS = ("", "train", "validation", "test", "new", "out_of_fold")
 """new: of findings that belong to no split; out_of_fold: of training findings, by a baseline of the other folds."""
@@ -53,8 +56,8 @@ def checked_predictions(table: pd.DataFrame, source: str = "The predictions tabl
     """A copy of `table` with the types that evaluation relies on, its rows in the same order, further columns kept.
 
     Raises PredictionsError: a column is missing, a probability is no number in [0, 1], a label is neither True, False
-    nor empty, a count is no whole number, or a finding stands twice under one replicate and copy. `source` begins the
-    message; rows are named as lines of a CSV, of which line 1 is the header.
+    nor empty, a count is no whole number, or a finding of a cohort stands twice under one replicate and copy. `source`
+    begins the message; rows are named as lines of a CSV, of which line 1 is the header.
     """
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
@@ -69,7 +72,7 @@ def checked_predictions(table: pd.DataFrame, source: str = "The predictions tabl
     checked["fold"] = pd.array(folds, dtype="Int64")
     probabilities = [_probability(cell, row, source) for row, cell in enumerate(checked["probability"])]
     checked["probability"] = np.array(probabilities, np.float64)
-    repeated = checked.duplicated(_KEY)
+    repeated = checked.duplicated(["cohort", *_KEY, *({BASELINE} & set(checked.columns))])
     if checked.empty:
         raise PredictionsError(f"{source} has no row; write it anew.")
     if unknown := [subset for subset in checked["subset"].unique() if subset not in SUBSETS]:
@@ -101,18 +104,32 @@ def select(
     return table[keep].reset_index(drop=True)
 
 
-def by_model(table: pd.DataFrame) -> Iterator[tuple[str, str, int, int | None, pd.DataFrame]]:
-    """(cohort, subset, replicate, fold, rows) of every group of rows that one model scored, in order.
+@dataclass(frozen=True)
+class ModelRows:
+    """The rows of a table that one model scored.
 
-    fold: of tested rows that have one, as in the tables of ledger and baselines, where each fold has a model of its own
-    and scores of different models are no ranking; None elsewhere (training rows are merely assigned to theirs).
+    baseline: its name in the table of baselines, else empty. fold: of tested rows that have one, as in the tables of
+    ledger and baselines, where each fold has a model of its own and scores of different models are no ranking; None
+    elsewhere (training rows are merely assigned to theirs).
     """
+
+    baseline: str
+    cohort: str
+    subset: str
+    replicate: int
+    fold: int | None
+    rows: pd.DataFrame
+
+
+def by_model(table: pd.DataFrame) -> Iterator[ModelRows]:
+    """Every group of rows that one model scored, in order."""
     predicted = table["subset"].isin(["test", "out_of_fold"])
     outer = table["fold"].where(predicted).fillna(-1).astype(int).rename("outer")
-    groups = table.groupby([table["cohort"], table["subset"], table["replicate"], outer], sort=True)
+    baseline = table.get(BASELINE, pd.Series("", table.index)).astype(str).rename(BASELINE)
+    groups = table.groupby([baseline, table["cohort"], table["subset"], table["replicate"], outer], sort=True)
     for names, rows in groups:
-        cohort, subset, replicate, fold = map(str, names)
-        yield cohort, subset, int(replicate), None if int(fold) < 0 else int(fold), rows
+        name, cohort, subset, replicate, fold = map(str, names)
+        yield ModelRows(name, cohort, subset, int(replicate), None if int(fold) < 0 else int(fold), rows)
 
 
 def labelled(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,21 +22,22 @@ def summarise(
     n_draws: int = N_DRAWS,
     confidence: float = CONFIDENCE,
 ) -> list[dict[str, Any]]:
-    """One entry a cohort, subset, replicate and (ledger) outer fold, plain and, with copies, enhanced, ready for JSON.
+    """One entry a model (baseline, cohort, subset, replicate, outer fold), plain and, with copies, enhanced, for JSON.
 
     `metrics` holds patient-clustered estimates, `independent` DeLong's and Wilson's intervals beside them. Findings
     without a label are counted; a group without any label has no metrics and says so in `note`.
     """
     entries = []
-    for cohort, subset, replicate, fold, group in by_model(table):
-        for name, predictions in both_predictions(group).items():
+    for model in by_model(table):
+        for name, predictions in both_predictions(model.rows).items():
             entry = {
-                "cohort": cohort,
-                "subset": subset,
-                "replicate": replicate,
-                "fold": fold,
+                "baseline": model.baseline,
+                "cohort": model.cohort,
+                "subset": model.subset,
+                "replicate": model.replicate,
+                "fold": model.fold,
                 "prediction": name,
-                "copies": n_copies(group) if name != "plain" else 0,
+                "copies": n_copies(model.rows) if name != "plain" else 0,
             }
             entries.append(entry | _metrics(predictions, seed, threshold, n_draws, confidence))
     return entries

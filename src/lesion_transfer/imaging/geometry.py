@@ -13,6 +13,7 @@ from lesion_transfer.imaging.errors import GeometryError
 
 Vector = tuple[float, float, float]
 
+_UPRIGHT = 0.5
 _UNIT_TOLERANCE = 1e-2  # headers carry cosines as short decimal texts
 _PARALLEL_COSINE = 0.9998  # one degree
 
@@ -67,6 +68,18 @@ class SliceGeometry:
         """Whether the normal runs more along the body axis than along any other, however oblique."""
         x, y, z = map(abs, _cross(self.row_cosine, self.column_cosine))
         return z > max(x, y)
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether columns run to the patient's left and rows to the back, within 60 degrees: as transverse slices are
+        looked at, neither mirrored nor turned."""
+        return self.row_cosine[0] > _UPRIGHT and self.column_cosine[1] > _UPRIGHT
+
+    def turn_degrees(self, other: "SliceGeometry") -> float:
+        """The larger of the angles between the two slices' rows and between their columns."""
+        pairs = (self.row_cosine, other.row_cosine), (self.column_cosine, other.column_cosine)
+        least = min(float(np.dot(one, two)) for one, two in pairs)
+        return math.degrees(math.acos(min(1.0, max(-1.0, least))))
 
     def project(self, position_lps_mm: Sequence[float]) -> tuple[float, float, float]:
         """(x, y, distance_mm) of a point: column and row, 0-based with pixel centres at whole numbers, and its

@@ -13,7 +13,7 @@ from lesion_transfer.learning.errors import NotFiniteError, TrainingError
 from lesion_transfer.learning.forth_and_back import ForthAndBack
 from lesion_transfer.learning.gradients import GradientFlow, GradientRecorder
 from lesion_transfer.learning.losses import LossFunction, loss_function
-from lesion_transfer.learning.network import LesionNetwork, place, set_dropout
+from lesion_transfer.learning.network import LesionNetwork, place, set_dropout, weight_dtype
 from lesion_transfer.learning.options import GradientLimits, TrainingOptions
 from lesion_transfer.learning.scoring import ScoredRows, outputs, score
 from lesion_transfer.learning.selection import BestEpoch
@@ -144,7 +144,7 @@ class Course:
 
 def prepare(network: LesionNetwork, options: TrainingOptions, frozen: bool, device: torch.device) -> None:
     """Places the network, in place, with the dropout of `options` and only what is trained asking for gradients."""
-    place(network, device, torch.float64 if options.precision == "float64" else torch.float32)
+    place(network, device, weight_dtype(options))
     set_dropout(network, options.dropout)
     network.feature_extractor.requires_grad_(not frozen)
     network.decision_maker.requires_grad_(True)

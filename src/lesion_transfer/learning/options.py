@@ -1,6 +1,7 @@
 """What a training can be told: the network, the augmentation and the hyperparameters of one phase."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -25,6 +26,9 @@ ArchitectureName = Literal["thesis_vgg", "xmasnet", "habib", "resnet18", "resnet
 Balance = Literal["augmentation", "undersampling"]
 
 
+_HIDDEN_OF_OTHERS: Mapping[ArchitectureName, int] = {"xmasnet": 2, "vgg16": 2}
+
+
 class NetworkOptions(Options):
     """The network of the thesis (chapter 5), whose sizes are parameters, or one of others with its published sizes."""
 
@@ -46,14 +50,21 @@ class NetworkOptions(Options):
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
-        n_hidden = len(self.dense)
+        n_hidden = self.n_hidden
         if self.architecture != "thesis_vgg":
+            if n_hidden and self.cut > n_hidden:
+                raise ValueError(f"cut is {self.cut}, but {self.architecture} has {n_hidden} hidden dense layers")
             return self
         if self.cut > n_hidden:
             raise ValueError(f"cut is {self.cut}, but dense has {n_hidden} layers that could belong to the extractor")
         if beyond := [layer for layer in self.dropout_after_dense if layer > n_hidden]:
             raise ValueError(f"dropout_after_dense names layer {beyond[0]}, but dense has {n_hidden}")
         return self
+
+    @property
+    def n_hidden(self) -> int:
+        """Hidden dense layers of the architecture."""
+        return len(self.dense) if self.architecture == "thesis_vgg" else _HIDDEN_OF_OTHERS.get(self.architecture, 0)
 
 
 class AugmentationOptions(Options):

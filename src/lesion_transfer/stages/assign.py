@@ -6,12 +6,11 @@ DVC needs one file a cohort, so that a change of another data set's split re-run
 import pandas as pd
 
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
-from lesion_transfer.cohorts.near_duplicates import near_duplicate_groups
 from lesion_transfer.cohorts.splits import find_leaks
-from lesion_transfer.cohorts.units import joining_rows
 from lesion_transfer.files import write_csv
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
+from lesion_transfer.stages.split import rows_of_all
 
 SHOWN_LEAKS = 5
 
@@ -54,19 +53,11 @@ def _assigned(layout: Layout, settings: Settings, cohort: Cohort) -> pd.DataFram
 
 
 def _seen(settings: Settings, cohorts: dict[str, Cohort], assigned: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Every finding of every cohort with where it stands and what could join it to another.
-
-    Groups are named by the data set alone, patients only where their ids are not shared: those get its name in front.
-    """
-    tables = []
-    for name, cohort in cohorts.items():
-        rows = joining_rows(cohort.findings, cohort.channels).assign(cohort=name)
-        local = ["group"] if settings.split.shared_patient_ids else ["group", "patient_id"]
-        for column in local:
-            filled = rows[column] != ""
-            rows.loc[filled, column] = settings.dataset_of(name) + ":" + rows.loc[filled, column]
-        placed = assigned[name].drop(columns="patient_id").drop_duplicates(["finding_key", "replicate"])
-        tables.append(rows.merge(placed, on="finding_key"))
-    seen = pd.concat(tables, ignore_index=True)
-    seen["near_duplicate"] = near_duplicate_groups(seen["phash"], settings.split.near_duplicate_bits)
-    return seen
+    """Every finding of every cohort with where it stands and what could join it to another."""
+    placed = pd.concat(
+        [
+            table.drop(columns="patient_id").drop_duplicates(["finding_key", "replicate"]).assign(cohort=name)
+            for name, table in assigned.items()
+        ]
+    )
+    return rows_of_all(settings, cohorts).merge(placed, on=["cohort", "finding_key"])

@@ -14,7 +14,7 @@ import torch
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.evaluation.challenge import submission
 from lesion_transfer.evaluation.predictions import COLUMNS, read_predictions
-from lesion_transfer.files import write_csv, write_json
+from lesion_transfer.files import clear_temporaries, write_csv, write_json
 from lesion_transfer.learning.checkpoint import load_model, save_model, state_sha256
 from lesion_transfer.learning.network import LesionNetwork, build_network
 from lesion_transfer.learning.scoring import predict_probabilities
@@ -105,6 +105,8 @@ def challenge(layout: Layout, test_cohort: str | None = None) -> None:
         ]
         for old in (layout.model(NAME), layout.challenge_file("any").parent):
             shutil.rmtree(old, ignore_errors=True)
+        for folder in kept.rglob("*/"):
+            clear_temporaries(folder / "*")
         shutil.copytree(kept, layout.model(NAME))
         for replicate, result in enumerate(results):
             table = pd.DataFrame(result.history).astype({"epoch": int})

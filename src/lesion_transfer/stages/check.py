@@ -53,7 +53,7 @@ def _content(settings: Settings, cohort: Cohort, found: Examination) -> dict[str
     excluded = pd.read_csv(cohort.folder / "excluded.csv", dtype=str, keep_default_na=False)
     keys = cohort.findings["finding_key"].tolist()
     faults = patch_faults(cohort.patches, keys, cohort.channels)
-    rows = joining_rows(cohort.findings, cohort.channels)
+    rows = joining_rows(cohort)
     near = near_duplicate_groups(rows["phash"], settings.split.near_duplicate_bits)
     groups = rows[near != ""].groupby(near[near != ""])["patient_id"]
     return {

@@ -30,7 +30,9 @@ def compare(
     """
     tables = [read_predictions(path) for path in (before, after)]
     for path, table in zip((before, after), tables, strict=True):
-        if any(fold is not None for _, _, _, fold, _ in by_model(table)):
+        if any(model.baseline for model in by_model(table)):
+            raise StageError(f"{path} holds several baselines; reports/baselines.json compares them with the network")
+        if any(model.fold is not None for model in by_model(table)):
             raise StageError(
                 f"{path} holds the scores of several models, one a fold, which are no ranking together; for the ledger "
                 "reports/ledger.json has the differences within folds, `lesion metrics` has each fold."

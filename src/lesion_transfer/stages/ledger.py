@@ -41,11 +41,24 @@ def ledger(layout: Layout) -> None:
         results = _all_folds(settings, inputs, TreePlace(project_root() / ".lesion" / "ledger" / mark, mark))
         tables = predictions(inputs, results)
         generator = named_generator(settings.seed, "ledger", "bootstrap")
-        content = ledger_content(tables, asked.reference, asked.smallest_difference, generator, asked.bootstrap_draws)
+        content = ledger_content(
+            tables,
+            asked.reference,
+            asked.smallest_difference,
+            generator,
+            asked.bootstrap_draws,
+            on_target_alone={
+                arm for arm in tables if {step.phase.cohort for step in settings.arm_steps(arm)} == {settings.target}
+            },
+        )
         content |= {"target": settings.target, "phantom": settings.is_phantom(settings.target)}
         if any(settings.cross_validation(name).lrs for name in settings.phases):
             # their rates were found on rows that the folds here test
             content["verdict"] += " Its trainings use the learning rates as set, not those that cv.lrs found."
+        if asked.epochs_scale != 1:
+            content["verdict"] += f" Its trainings have {asked.epochs_scale:g} times the epochs of the phases."
+        if layout.root / settings.initial_model != layout.model("roulette"):
+            content["verdict"] += " Its trainings start from roulettes of their own, not from initial_model."
         shutil.rmtree(layout.arms, ignore_errors=True)
         for arm, phases in tables.items():
             for phase, table in phases.items():

@@ -1,7 +1,7 @@
 """One task of the ledger: all arms of one outer fold, from cohorts and assignments to predictions."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +36,16 @@ class LedgerInputs:
     """What all folds share.
 
     cohorts, options: of every cohort that a phase trains on. persons: by cohort, (n,) text that is equal where two rows
-    are of one person, in whichever data set. outer: of the cohorts of the target's data set, a row an image, replicate
+    are of one person, in whichever data set. linked: by cohort of another data set than the target's, for each row the
+    persons of the target's data set that it is of, or shares a file, an image, a near-duplicate or an instance with.
+    outer: of the cohorts of the target's data set, a row an image, replicate
     and fold with its subset, in the order of the images; assigned: of the others, a row an image with its subset.
     """
 
     cohorts: Mapping[str, Cohort]
     options: Mapping[str, CohortOptions]
     persons: Mapping[str, np.ndarray]
+    linked: Mapping[str, Sequence[Sequence[str]]]
     assigned: Mapping[str, pd.DataFrame]
     outer: Mapping[str, pd.DataFrame]
     target: str
@@ -54,15 +57,16 @@ class LedgerInputs:
 def run_fold(inputs: LedgerInputs, place: TreePlace, outer_fold: OuterFold) -> dict[str, Any]:
     """As JSON values: finding_key of the fold's rows, and by node their probabilities and how its training went.
 
-    Rows of another data set that are of a tested person are left out of the fold. place: of all folds; each has a
-    folder there, from which a killed one goes on.
+    Rows of another data set that are linked with a tested person are left out of the fold. place: of all folds; each
+    has a folder there, from which a killed one goes on.
     """
     target = inputs.cohorts[inputs.target]
     subsets = {name: _of_fold(outer, outer_fold)["subset"].to_numpy() for name, outer in inputs.outer.items()}
     test_rows = np.flatnonzero(subsets[inputs.target] == "test")
-    tested = np.unique(inputs.persons[inputs.target][test_rows])
+    tested = set(inputs.persons[inputs.target][test_rows])
     for name, assigned in inputs.assigned.items():
-        subsets[name] = np.where(np.isin(inputs.persons[name], tested), "test", assigned["subset"].to_numpy(dtype=str))
+        of_tested = [not tested.isdisjoint(persons) for persons in inputs.linked[name]]
+        subsets[name] = np.where(of_tested, "test", assigned["subset"].to_numpy(dtype=str))
     data = FoldData(
         {name: _training_data(cohort, subsets[name], inputs.options[name]) for name, cohort in inputs.cohorts.items()},
         inputs.persons,

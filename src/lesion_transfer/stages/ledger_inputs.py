@@ -9,17 +9,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lesion_transfer.cohorts.cohort import Cohort, load_cohort
+from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.cohorts.units import linked_patients
 from lesion_transfer.files import file_sha256
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
 from lesion_transfer.stages.ledger_fold import LedgerInputs
+from lesion_transfer.stages.split import rows_of_all
 from lesion_transfer.stages.training.training_data import check_margin, read_assigned
 from lesion_transfer.transfer.arms import PhaseTree
 from lesion_transfer.transfer.chain import ChainOptions
 
-CODE = ("learning", "transfer", "cohorts/normalise.py", "stages/ledger_fold.py")
-"""The parts of the package that a fold's result depends on, its data and settings being given."""
+CODE = ("learning", "transfer", "cohorts/cohort.py", "cohorts/normalise.py", "stages/ledger_fold.py", "randomness.py")
+"""The parts of the package that a fold's result depends on, its data and settings being given (a test holds them to the
+imports)."""
 
 
 def ledger_inputs(layout: Layout, settings: Settings, tree: PhaseTree, device: str) -> LedgerInputs:
@@ -37,10 +40,21 @@ def ledger_inputs(layout: Layout, settings: Settings, tree: PhaseTree, device: s
             raise StageError(
                 f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign {name}`"
             )
+    rows = rows_of_all(settings, cohorts)
+    persons, linked = {}, {}
+    of_target = rows[rows["dataset"] == dataset]
+    for name, cohort in cohorts.items():
+        own = rows[rows["cohort"] == name]
+        keys = cohort.findings["finding_key"]
+        persons[name] = own.drop_duplicates("finding_key").set_index("finding_key")["patient_id"][keys].to_numpy(str)
+        if name in assigned:
+            patients = linked_patients(own, of_target)
+            linked[name] = [sorted(patients[key]) for key in keys]
     return LedgerInputs(
         cohorts,
         {name: settings.cohorts[name] for name in cohorts},
-        {name: _persons(settings, name, cohort) for name, cohort in cohorts.items()},
+        persons,
+        linked,
         assigned,
         {name: _outer_rows(layout, cohorts[name].findings) for name in beside},
         settings.target,
@@ -48,14 +62,6 @@ def ledger_inputs(layout: Layout, settings: Settings, tree: PhaseTree, device: s
         ChainOptions(settings.network, settings.augmentation, settings.roulette.n, device, settings.gradient_flow),
         settings.seed,
     )
-
-
-def _persons(settings: Settings, name: str, cohort: Cohort) -> np.ndarray:
-    """(n,) the patient ids; of two data sets they are one person's only where params.yaml says so."""
-    patients = cohort.findings["patient_id"].to_numpy(dtype=str)
-    if settings.split.shared_patient_ids:
-        return patients
-    return np.array([f"{settings.dataset_of(name)}/{patient}" for patient in patients])
 
 
 def _outer_rows(layout: Layout, findings: pd.DataFrame) -> pd.DataFrame:
@@ -71,15 +77,20 @@ def _outer_rows(layout: Layout, findings: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def code_files(package: Path) -> list[Path]:
+    """The modules of CODE."""
+    parts = [package / part for part in CODE]
+    return [file for part in parts for file in (sorted(part.rglob("*.py")) if part.is_dir() else [part])]
+
+
 def fingerprint(inputs: LedgerInputs, settings: Settings) -> str:
     """Of everything that the result of one fold depends on: code, settings, data, versions, processor.
 
     The number of repeats is none of it (a repeat's folds do not depend on it): more repeats go on from those there are.
     """
     package = Path(__file__).parents[1]
-    code = [file for part in CODE for file in sorted((package / part).rglob("*.py") or [package / part])]
     about = {
-        "code": {file.relative_to(package).as_posix(): file_sha256(file) for file in code},
+        "code": {file.relative_to(package).as_posix(): file_sha256(file) for file in code_files(package)},
         "tree": [node.key for node in inputs.tree.nodes],
         "cohorts": {name: file_sha256(cohort.folder / "images.npy") for name, cohort in inputs.cohorts.items()},
         "findings": {name: file_sha256(cohort.folder / "findings.csv") for name, cohort in inputs.cohorts.items()},
@@ -87,6 +98,7 @@ def fingerprint(inputs: LedgerInputs, settings: Settings) -> str:
         "assigned": {name: table.to_csv(index=False) for name, table in inputs.assigned.items()},
         "outer": {name: outer[outer["replicate"] == 0].to_csv(index=False) for name, outer in inputs.outer.items()},
         "persons": {name: persons.tolist() for name, persons in inputs.persons.items()},
+        "linked": dict(inputs.linked),
         "target": inputs.target,
         "network": inputs.chain.network.model_dump(mode="json"),
         "augmentation": inputs.chain.augmentation.model_dump(mode="json"),

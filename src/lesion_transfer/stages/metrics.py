@@ -22,20 +22,20 @@ from lesion_transfer.reporting.pictures import save_png
 
 
 def metrics(path: Path, seed: int, threshold: float = 0.5, n_draws: int = N_DRAWS) -> list[dict[str, Any]]:
-    """One entry a model's rows (cohort, subset, replicate; in the ledger's tables, fold), plain and enhanced."""
+    """One entry a model's rows (cohort, subset, replicate; in some tables baseline, fold), plain and enhanced."""
     return summarise(read_predictions(path), seed, threshold, n_draws=n_draws)
 
 
 def metric_figures(path: Path, folder: Path, seed: int, threshold: float = 0.5) -> Iterator[Path]:
     """Draws each model's rows (as `metrics`) into `folder`, plain beside enhanced; the files as they are written.
 
-    COHORT_SUBSET_rNNN[_fN]_curves.png (ROC, precision-recall), _calibration.png (and decision curve), _confusion.png; a
-    group without labels has none, one of a single class no curves.
+    [BASELINE_]COHORT_SUBSET_rNNN[_fN]_curves.png (ROC, precision-recall), _calibration.png (and decision curve),
+    _confusion.png; a group without labels has none, one of a single class no curves.
     """
     table = read_predictions(path)
-    for cohort, subset, replicate, fold, group in by_model(table):
+    for model in by_model(table):
         scored = {}
-        for name, predictions in both_predictions(group).items():
+        for name, predictions in both_predictions(model.rows).items():
             known = labelled(predictions)
             if len(known):
                 labels, probabilities = labels_and_probabilities(known)
@@ -44,10 +44,11 @@ def metric_figures(path: Path, folder: Path, seed: int, threshold: float = 0.5) 
                 scored[name] = ScoredFindings(labels, probabilities, draws)
         if not scored:
             continue
-        stem = "_".join(
-            part for part in (cohort, subset, f"r{replicate:03d}", "" if fold is None else f"f{fold}") if part
-        )
-        title = " ".join((cohort, "validation (selected on)" if subset == "validation" else subset)).strip()
+        fold = "" if model.fold is None else f"f{model.fold}"
+        named = (model.baseline, model.cohort, model.subset, f"r{model.replicate:03d}", fold)
+        stem = "_".join(part for part in named if part)
+        subset = "validation (selected on)" if model.subset == "validation" else model.subset
+        title = " ".join(part for part in (model.baseline, model.cohort, subset) if part)
         matrices = {name: confusion(one.labels, one.probabilities, threshold) for name, one in scored.items()}
         figures = {"calibration": calibration_figure(scored, title), "confusion": confusion_figure(matrices, title)}
         if all(one.has_both_classes for one in scored.values()):

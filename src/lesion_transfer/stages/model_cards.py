@@ -59,7 +59,7 @@ def mirror_model_cards(run: TrackedRun, cards: dict[Path, ModelCard]) -> None:
 
 def assigned_subsets(layout: Layout, cohort: str) -> dict[str, int]:
     """Findings of a cohort by subset of the pipeline's split."""
-    return _counts(read_assigned(layout, cohort)["subset"])
+    return _counts(read_assigned(layout, cohort).drop_duplicates("finding_key")["subset"])
 
 
 def _transfer_card(layout: Layout, settings: Settings, evaluation: dict[str, Any]) -> ModelCard:
@@ -79,13 +79,13 @@ def _transfer_card(layout: Layout, settings: Settings, evaluation: dict[str, Any
     return replace(
         card,
         made_by=f"The best epoch of `{phase}`, the last of {len(histories)} phases: {' -> '.join(histories)}.",
-        hyperparameters=settings.hyperparameters(phase).model_dump(mode="json"),
+        hyperparameters=read_json(layout.model(phase) / "model.json", f"lesion transfer {phase}")["hyperparameters"],
         tested=_scores(layout, settings, table, settings.target),
         selected_on=read_json(layout.metrics(phase), f"lesion transfer {phase}")["validation_selected_on"],
         comparisons=beside,
         verdicts=(
             (f"Against `{before}` on the same test findings", evaluation["verdict"]),
-            ("The ledger, of models trained like this one in outer folds", ledger["verdict"]),
+            ("The ledger, of the same phases trained anew in outer folds", ledger["verdict"]),
         ),
         caveats=(
             "One training on one split: another seed or other patients give another model.",

@@ -63,8 +63,9 @@ def mirror_epoch(run: TrackedRun, row: Mapping[str, float], epochs_before: int) 
 def _epoch(row: Mapping[str, float], epochs_before: int) -> tuple[int, dict[str, float]]:
     epoch = int(row["epoch"])
     values = {key: value for key, value in row.items() if key != "epoch"}
-    # Parameters sort as text in the UI, metrics as numbers.
-    return epoch, values | {"global_epoch": epochs_before + epoch, "log10_lr": math.log10(row["lr"])}
+    # Parameters sort as text in the UI, metrics as numbers. A scheduler may take a rate down to 0.
+    log10_lr = math.log10(row["lr"]) if row["lr"] > 0 else math.nan
+    return epoch, values | {"global_epoch": epochs_before + epoch, "log10_lr": log10_lr}
 
 
 def mirror_resumed(run: TrackedRun, history: Sequence[Mapping[str, float]], epochs_before: int) -> int:

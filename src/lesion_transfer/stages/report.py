@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.files import file_sha256, write_text
-from lesion_transfer.reporting.content import CheckRow, PhaseRow, ReportContent
+from lesion_transfer.reporting.content import CheckRow, ReportContent
 from lesion_transfer.reporting.fingerprint import fingerprint_rows
 from lesion_transfer.reporting.pictures import Picture
 from lesion_transfer.reporting.report import render_report
@@ -15,10 +15,9 @@ from lesion_transfer.stages.evaluate import pipeline_histories
 from lesion_transfer.stages.layout import Layout, read_json, require
 from lesion_transfer.stages.model_cards import assigned_subsets, mirror_model_cards, write_model_cards
 from lesion_transfer.stages.report_findings import findings_sections
-from lesion_transfer.stages.report_rows import cohort_row, dataset_row
+from lesion_transfer.stages.report_rows import cohort_row, dataset_row, phase_row
 from lesion_transfer.stages.training.training_data import check_augmentation
 from lesion_transfer.tracking import baseline_revision, run_page, tracked_run
-from lesion_transfer.transfer.plan import FIRST_PHASE
 
 
 def report(layout: Layout) -> None:
@@ -28,7 +27,7 @@ def report(layout: Layout) -> None:
     histories = pipeline_histories(layout, settings)
     content = ReportContent(
         evaluation=evaluation,
-        phases=tuple(_phase(layout, settings, name) for name in histories),
+        phases=tuple(phase_row(layout, settings, name) for name in histories),
         cohorts=tuple(cohort_row(layout, settings, name, assigned_subsets(layout, name)) for name in settings.cohorts),
         datasets=tuple(dataset_row(settings, name) for name in _datasets(settings)),
         checks=tuple(_check(layout, settings, name) for name in settings.cohorts),
@@ -63,28 +62,6 @@ def report(layout: Layout) -> None:
 
 def _datasets(settings: Settings) -> list[str]:
     return [name for name in settings.datasets if name in {cohort.dataset for cohort in settings.cohorts.values()}]
-
-
-def _phase(layout: Layout, settings: Settings, name: str) -> PhaseRow:
-    phase, options = settings.phases[name], settings.hyperparameters(name)
-    made_by = "lesion train" if name == FIRST_PHASE else f"lesion transfer {name}"
-    metrics = read_json(layout.metrics(name), made_by)
-    selected_on = metrics["validation_selected_on"]
-    return PhaseRow(
-        name=name,
-        cohort=phase.cohort,
-        start=phase.start or "roulette",
-        decision_maker=phase.decision_maker,
-        frozen=phase.frozen,
-        lr=options.lr,
-        batch_size=options.batch_size,
-        dropout=options.dropout,
-        epochs=options.epochs,
-        best_epoch=metrics["best_epoch"],
-        validation_auc=selected_on.get("auc"),
-        validation_balanced_accuracy=selected_on.get("balanced_accuracy"),
-        model_sha256=metrics["model_sha256"],
-    )
 
 
 def _check(layout: Layout, settings: Settings, name: str) -> CheckRow:

@@ -1,9 +1,10 @@
-"""Rows on data sets and cohorts, which the report and the model cards share."""
+"""Rows on data sets, cohorts and phases, which the report and the model cards share."""
 
 from lesion_transfer.cohorts.cohort import load_cohort
-from lesion_transfer.reporting.content import CohortRow, DatasetRow
+from lesion_transfer.reporting.content import CohortRow, DatasetRow, PhaseRow
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.layout import Layout, require
+from lesion_transfer.stages.layout import Layout, read_json, require
+from lesion_transfer.transfer.plan import FIRST_PHASE
 
 SOURCES = {
     "prostatex": (
@@ -43,4 +44,27 @@ def cohort_row(layout: Layout, settings: Settings, name: str, subsets: dict[str,
         n_patients=info["n_patients"],
         excluded=info["n_excluded"],
         subsets={subset: subsets[subset] for subset in ("train", "validation", "test") if subset in subsets},
+    )
+
+
+def phase_row(layout: Layout, settings: Settings, name: str) -> PhaseRow:
+    """What a phase is and how its best epoch scored; the learning rate is that which trained it."""
+    phase, options = settings.phases[name], settings.hyperparameters(name)
+    made_by = "lesion train" if name == FIRST_PHASE else f"lesion transfer {name}"
+    metrics = read_json(layout.metrics(name), made_by)
+    selected_on, found = metrics["validation_selected_on"], metrics.get("cross_validation", {})
+    return PhaseRow(
+        name=name,
+        cohort=phase.cohort,
+        start=phase.start or "roulette",
+        decision_maker=phase.decision_maker,
+        frozen=phase.frozen,
+        lr=found.get("chosen_lr", options.lr),
+        batch_size=options.batch_size,
+        dropout=options.dropout,
+        epochs=options.epochs,
+        best_epoch=metrics["best_epoch"],
+        validation_auc=selected_on.get("auc"),
+        validation_balanced_accuracy=selected_on.get("balanced_accuracy"),
+        model_sha256=metrics["model_sha256"],
     )

@@ -121,8 +121,8 @@ def _test_scores(table: pd.DataFrame, settings: Settings) -> dict[str, Any]:
 def _report(summary: dict[str, Any], loaded: LoadedCohort) -> str:
     """The written report of the best epoch (thesis 5.2.3) in Markdown."""
     selected, best = summary["validation_selected_on"], summary["best_epoch"]
-    subsets = {name: len(loaded.rows(name)) for name in ("train", "validation", "test")}
-    patients = loaded.assigned.groupby("subset")["patient_id"].nunique()
+    counts = loaded.assigned.groupby("subset")[["finding_key", "patient_id"]].nunique()
+    counts = counts.reindex(["train", "validation", "test"], fill_value=0)
     kinds = list(summary["test"])
     warning = (
         "**Phantom data: figures without meaning for patients.**" if summary["phantom"] else "Not for clinical use."
@@ -133,7 +133,7 @@ def _report(summary: dict[str, Any], loaded: LoadedCohort) -> str:
         warning,
         "",
         f"Best epoch: {best} (the thesis: {THESIS['best_epoch']}). Findings and patients: "
-        + ", ".join(f"{name} {n} of {patients.get(name, 0)}" for name, n in subsets.items())
+        + ", ".join(f"{subset} {findings} of {patients}" for subset, findings, patients in counts.itertuples())
         + ".",
         "",
         "| metric | validation (selected on) | " + " | ".join(f"test, {kind} [95 % interval]" for kind in kinds) + " |",

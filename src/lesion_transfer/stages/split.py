@@ -1,8 +1,10 @@
 """Stage `split`: the patients of a data set -> train, validation, test and folds, once for all its cohorts."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
-from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.cohorts.near_duplicates import near_duplicate_groups
 from lesion_transfer.cohorts.splits import assign_patients
 from lesion_transfer.cohorts.units import joining_rows
@@ -26,6 +28,25 @@ def dataset_rows(layout: Layout, settings: Settings, dataset: str) -> pd.DataFra
     if not names:
         raise StageError(f"no cohort of params.yaml is cut from {dataset}; add one, or remove datasets.{dataset}")
     cohorts = [load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in names]
-    rows = pd.concat([joining_rows(cohort.findings, cohort.channels) for cohort in cohorts], ignore_index=True)
+    rows = pd.concat([joining_rows(cohort) for cohort in cohorts], ignore_index=True)
     rows["near_duplicate"] = near_duplicate_groups(rows["phash"], settings.split.near_duplicate_bits)
     return rows
+
+
+def rows_of_all(settings: Settings, cohorts: Mapping[str, Cohort]) -> pd.DataFrame:
+    """What could join findings of the cohorts, of one data set or of several, one after the other.
+
+    Columns: cohort, dataset, those of `joining_rows`, near_duplicate. Groups are of their data set alone, and so are
+    patients whose ids are not shared: those get its name in front.
+    """
+    tables = []
+    for name, cohort in cohorts.items():
+        dataset = settings.dataset_of(name)
+        rows = joining_rows(cohort).assign(cohort=name, dataset=dataset)
+        for column in ["group"] if settings.split.shared_patient_ids else ["group", "patient_id"]:
+            filled = rows[column] != ""
+            rows.loc[filled, column] = dataset + ":" + rows.loc[filled, column]
+        tables.append(rows)
+    found = pd.concat(tables, ignore_index=True)
+    found["near_duplicate"] = near_duplicate_groups(found["phash"], settings.split.near_duplicate_bits)
+    return found

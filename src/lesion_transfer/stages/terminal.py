@@ -12,7 +12,8 @@ def metrics_tables(entries: Sequence[Mapping[str, Any]]) -> Iterator[Table | str
     """A table a group of `evaluation.summary.summarise`, or a sentence where a group has no metric."""
     for entry in entries:
         fold = "" if entry["fold"] is None else f", fold {entry['fold']}"
-        title = f"{entry['cohort']}, {_subset(entry['subset'])}, replicate {entry['replicate']}{fold}: " + (
+        baseline = f"baseline {entry['baseline']}, " if entry["baseline"] else ""
+        title = f"{baseline}{entry['cohort']}, {_subset(entry['subset'])}, replicate {entry['replicate']}{fold}: " + (
             "plain predictions"
             if entry["prediction"] == "plain"
             else f"mean of {entry['copies']} augmented copies of each finding"

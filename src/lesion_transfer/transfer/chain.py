@@ -12,7 +12,7 @@ from torch import Tensor
 from lesion_transfer.learning.balance import draws_of_each_class, labelled
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.losses import loss_function
-from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.network import LesionNetwork, weight_dtype
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
 from lesion_transfer.learning.resume import StateFile, StatePlace
 from lesion_transfer.learning.roulette import roulette
@@ -151,11 +151,11 @@ def _refuse_leaks(data: FoldData) -> None:
 def _start(
     node: Node, networks: Mapping[str, LesionNetwork], data: FoldData, options: ChainOptions, seed: int
 ) -> LesionNetwork:
-    phase, dropout = node.step.phase, node.step.options.dropout
+    phase, chosen = node.step.phase, node.step.options
     start = _winner(node, data, options, seed) if node.start is None else networks[node.start]
     attached = None if node.lender is None else networks[node.lender]
     generator = torch_generator(seed, phase.name, "decision maker")
-    return starting_network(phase, start, attached, options.network, generator, dropout)
+    return starting_network(phase, start, attached, options.network, generator, chosen.dropout, weight_dtype(chosen))
 
 
 def _winner(node: Node, data: FoldData, options: ChainOptions, seed: int) -> LesionNetwork:

@@ -17,8 +17,11 @@ def starting_network(
     options: NetworkOptions,
     generator: torch.Generator,
     dropout: float,
+    dtype: torch.dtype = torch.float32,
 ) -> LesionNetwork:
     """A new network: the extractor of `start`, the decision maker as `phase` says, every dropout at `dropout`.
+
+    dtype: the type in which the phase's weights are kept; a start in a wider one is rounded here, once.
 
     attached: the best model of the phase that phase.decision_maker names, None with keep and reset. generator: draws
     the new decision maker of a reset, initialised as `options` say. Neither `start` nor `attached` is changed.
@@ -30,7 +33,7 @@ def starting_network(
         reset_decision_maker(network, options, generator)
     elif phase.decision_maker != KEEP:
         _attach(phase, network, attached)
-    return network
+    return network.to(dtype=dtype)
 
 
 def _attach(phase: Phase, network: LesionNetwork, attached: LesionNetwork | None) -> None:

@@ -9,7 +9,6 @@ from lesion_transfer.learning.architectures.large import inception, resnet18, re
 from lesion_transfer.learning.architectures.layers import Architecture, Layers
 from lesion_transfer.learning.architectures.published import habib, xmasnet
 from lesion_transfer.learning.architectures.thesis_vgg import thesis_vgg
-from lesion_transfer.learning.errors import NetworkError
 from lesion_transfer.learning.options import ArchitectureName, NetworkOptions
 
 ARCHITECTURES: Mapping[ArchitectureName, Callable[[NetworkOptions, int, float, int], Architecture]] = {
@@ -27,15 +26,11 @@ def cut_layers(options: NetworkOptions, in_channels: int, dropout: float, patch_
     """The layers of the feature extractor and of the decision maker, in order.
 
     `options.cut` hidden dense layers belong to the extractor; a network without hidden dense layers is cut before its
-    only one. Raises NetworkError where the patch is too small or the network has fewer hidden layers than the cut.
+    only one. Raises NetworkError where the patch is too small.
     """
     # libraries draw weights as they build; those are drawn again from a named generator, and torch's own is left alone
     with torch.random.fork_rng(devices=[]):
         built = ARCHITECTURES[options.architecture](options, in_channels, dropout, patch_pixels)
-    if built.hidden and options.cut > len(built.hidden):
-        raise NetworkError(
-            f"network.cut is {options.cut}, but {options.architecture} has {len(built.hidden)} hidden dense layers."
-        )
     extractor, decision_maker = OrderedDict(built.body), Layers()
     for number, layers in enumerate(built.hidden, start=1):
         (extractor if number <= options.cut else decision_maker).update(layers)

@@ -103,7 +103,7 @@ def _rates(rows: list[dict[str, float]]) -> Rates:
 def _folds(settings: Settings, start: Start, n_folds: int) -> torch.Tensor:
     """(n,) int64, the fold of each training row; patients whom no split may part stay together."""
     cohort = start.loaded.cohort
-    joined = joining_rows(cohort.findings, cohort.channels)
+    joined = joining_rows(cohort)
     joined["near_duplicate"] = near_duplicate_groups(joined["phash"], settings.split.near_duplicate_bits)
     rows = cohort.findings.iloc[start.loaded.data.train_rows.numpy()]
     return torch.from_numpy(inner_folds(rows, joined, n_folds, start.seed, start.phase.name, "cv"))

@@ -1,11 +1,14 @@
 """What a phase starts from: a network made of earlier phases' models, rows, hyperparameters; a start a replicate."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from lesion_transfer.evaluation.predictions import read_predictions
 from lesion_transfer.learning.checkpoint import load_model
-from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.network import LesionNetwork, weight_dtype
 from lesion_transfer.learning.options import TrainingOptions
 from lesion_transfer.learning.population import Member
 from lesion_transfer.learning.resume import StatePlace
@@ -18,6 +21,8 @@ from lesion_transfer.stages.training.training_data import LoadedCohort, load_tra
 from lesion_transfer.transfer.phases import starting_network
 from lesion_transfer.transfer.plan import FIRST_PHASE, KEEP, RESET, Phase
 from lesion_transfer.transfer.probe import target_probe
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,18 +69,19 @@ def _prepare(layout: Layout, settings: Settings, phase: Phase, replicate: int) -
     seed = replicate_seed(settings.seed, replicate)
     first = phase.name == FIRST_PHASE
     target = loaded if first else load_training_data(layout, settings, settings.target, replicate)
-    network, lineage = _network(layout, settings, phase, options, replicate, seed)
+    network, lineage = _network(layout, settings, phase, loaded, replicate, seed)
     # ds1_full itself is its own global performance
     probe = None if first else _probe(layout, options, target, replicate)
     return Start(phase, replicate, loaded, target, network, lineage, options, seed, probe)
 
 
 def _network(
-    layout: Layout, settings: Settings, phase: Phase, options: TrainingOptions, replicate: int, seed: int
+    layout: Layout, settings: Settings, phase: Phase, loaded: LoadedCohort, replicate: int, seed: int
 ) -> tuple[LesionNetwork, list[dict[str, Any]]]:
     """The network that the phase starts with, and its lineage."""
+    options = settings.hyperparameters(phase.name)
     if phase.start is None:
-        network, origin, sha256 = load_initial(layout, settings, replicate)
+        network, origin, sha256 = load_initial(layout, settings, loaded, replicate)
         lineage = [{"phase": origin, "model_sha256": sha256, "epochs": 0}]
         attached = None
     else:
@@ -85,8 +91,8 @@ def _network(
         lineage = [*info["lineage"], {**own, "epochs": info["epochs_trained"]}]
         lends = phase.decision_maker not in {KEEP, RESET}
         attached = load_model(layout.model(phase.decision_maker, replicate))[0] if lends else None
-    generator = torch_generator(seed, phase.name, "decision maker")
-    return starting_network(phase, network, attached, settings.network, generator, options.dropout), lineage
+    generator, dtype = torch_generator(seed, phase.name, "decision maker"), weight_dtype(options)
+    return starting_network(phase, network, attached, settings.network, generator, options.dropout, dtype), lineage
 
 
 def _probe(layout: Layout, options: TrainingOptions, target: LoadedCohort, replicate: int) -> Probe:
@@ -95,11 +101,13 @@ def _probe(layout: Layout, options: TrainingOptions, target: LoadedCohort, repli
     return target_probe(first, target.data, target.cohort.patch_pixels, options.loss)
 
 
-def load_initial(layout: Layout, settings: Settings, replicate: int = 0) -> tuple[LesionNetwork, str, str]:
+def load_initial(
+    layout: Layout, settings: Settings, loaded: LoadedCohort, replicate: int = 0
+) -> tuple[LesionNetwork, str, str]:
     """The network that ds1_full starts from, the phase that made it, its hash.
 
     Each replicate has a roulette's winner of its own; a user's model (initial_model) is the start of all. Raises
-    StageError where its sizes or its input are not those of params.yaml.
+    StageError where its sizes or its input are not those of params.yaml, or it learnt from what this split tests.
     """
     folder = layout.root / settings.initial_model
     if folder == layout.model("roulette"):
@@ -118,4 +126,37 @@ def load_initial(layout: Layout, settings: Settings, replicate: int = 0) -> tupl
     }
     if differing := [f"{key} {has[key]} (params.yaml: {wanted[key]})" for key in wanted if wanted[key] != has[key]]:
         raise StageError(f"initial_model: {folder} was made with other settings: {', '.join(differing)}")
+    if folder != layout.model("roulette", replicate):
+        _refuse_leak(folder, info, loaded)
     return network, str(info.get("phase", settings.initial_model)), str(info["model_sha256"])
+
+
+def _refuse_leak(folder: Path, info: Mapping[str, Any], loaded: LoadedCohort) -> None:
+    """StageError where the model, or one that it descends from, learnt from a patient whom the split of `loaded` tests.
+
+    Ancestors are looked for beside the model's folder, as in `models/`.
+    """
+    tested = set(loaded.assigned.loc[loaded.assigned["subset"] == "test", "patient_id"])
+    models = {str(info.get("phase")): (folder, info["model_sha256"])}
+    for ancestor in info.get("lineage", ()):
+        if ancestor["epochs"]:
+            models[ancestor["phase"]] = folder.parent / ancestor["phase"], ancestor["model_sha256"]
+    unknown = []
+    for phase, (place, sha256) in models.items():
+        if not (place / "predictions.csv").is_file() or load_model(place)[1]["model_sha256"] != sha256:
+            unknown.append(phase)
+            continue
+        table = read_predictions(place / "predictions.csv")
+        learnt = set(table.loc[table["subset"].isin(["train", "validation"]), "patient_id"])
+        if shared := sorted(tested & learnt):
+            raise StageError(
+                f"initial_model: {place} learnt from {shared[0]} and {len(shared) - 1} more patients whom this split "
+                "tests; take a model of the same seed and split, or one of other patients"
+            )
+    if unknown:
+        log.warning(
+            "initial_model: what %s of %s learnt from is not known (no predictions.csv of it there); if it saw "
+            "patients whom this split tests, the test proves nothing",
+            ", ".join(unknown),
+            folder,
+        )

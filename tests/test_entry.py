@@ -1,0 +1,35 @@
+"""The program `lesion` runs the code of the checkout that it is called in, as a queued experiment needs it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import lesion_transfer
+
+ROOT = Path(lesion_transfer.__file__).parents[2]
+
+
+def said(folder: Path) -> str:
+    return subprocess.run(
+        ["lesion", "one", "two words"], cwd=folder, capture_output=True, text=True, timeout=120
+    ).stdout
+
+
+def test_another_checkout_is_run_from_anywhere_in_it(tmp_path):
+    package = tmp_path / "src" / "lesion_transfer"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    shutil.copy(Path(lesion_transfer.__file__).with_name("__main__.py"), package)
+    (package / "cli.py").write_text("import sys\ndef main():\n    print('this one', sys.argv[1:])\n")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    assert said(tmp_path) == ""  # no project: the installed program, which knows no command `one`
+    (tmp_path / "dvc.yaml").touch()
+    for folder in (tmp_path, tmp_path / "deep" / "er"):
+        assert said(folder) == "this one ['one', 'two words']\n"
+
+
+def test_a_project_without_the_package_has_the_installed_program(tmp_path):
+    (tmp_path / "dvc.yaml").touch()
+    done = subprocess.run(["lesion", "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert "Usage: lesion " in done.stdout
