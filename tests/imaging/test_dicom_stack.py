@@ -60,6 +60,17 @@ def test_a_place_that_has_more_images_than_others_makes_no_time(write_series):
     assert read_stack(stack).volume.grid is None
 
 
+def test_points_are_still_found_where_most_places_have_several_images(write_series):
+    """A series of three b-values of which one file is missing: the gap is that between places, not between files."""
+    images = [(3.0 * place, {}) for place in range(4) for _ in range(3)]
+    (stack,) = write_series(images[:-1])
+    assert stack.shape == (1, 11, 6, 5)
+    inside = np.array([12.0, 20.0, 30.0])
+    assert stack.index_of(inside + 4.4 * NORMAL)[0] in {3, 4, 5}
+    assert stack.index_of(inside + 10.4 * NORMAL)[0] in {9, 10}
+    assert stack.index_of(inside + 10.6 * NORMAL) is None
+
+
 def test_uneven_gaps_are_no_grid_but_positions_are_still_found(write_series):
     (stack,) = write_series([(0.0, {}), (3.0, {}), (9.0, {})])
     assert read_stack(stack).volume.grid is None

@@ -108,6 +108,12 @@ def test_constant_images_stay_finite(make_dicom, tags):
     assert shown.max() <= 255
 
 
+def test_an_unknown_function_of_the_header_is_the_standards_default(make_dicom):
+    window = {"WindowCenter": 2000, "WindowWidth": 900}
+    shown = display_values(make_dicom(RAMP, VOILUTFunction="LINEAR_INTERP", **window))
+    np.testing.assert_array_equal(shown, display_values(make_dicom(RAMP, **window)))
+
+
 def test_sigmoid_function_of_the_header_is_applied(make_dicom):
     shown = display_values(make_dicom(RAMP, WindowCenter=2000, WindowWidth=900, VOILUTFunction="SIGMOID"))
     np.testing.assert_allclose(shown, 255 / (1 + np.exp(-4 * (RAMP - 2000.0) / 900)), atol=1e-3)

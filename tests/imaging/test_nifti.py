@@ -148,6 +148,17 @@ def test_header_extensions_are_passed_over_unread(tmp_path):
     np.testing.assert_array_equal(read_nifti(tmp_path / "x.nii").voxels.ravel(), [0, 4, 2, 6, 1, 5, 3, 7])
 
 
+def test_a_place_that_the_file_does_not_state_is_not_made_up(tmp_path):
+    """With both codes 0 nibabel puts the origin in the middle and the first axis to the left."""
+    image = nibabel.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.diag([2.0, 2.0, 2.0, 1.0]))
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    nibabel.save(image, tmp_path / "x.nii")
+    volume = read_nifti(tmp_path / "x.nii")
+    assert volume.grid is None
+    assert volume.voxels.shape == (1, 4, 3, 2)
+
+
 def test_without_a_usable_place_the_voxels_are_still_shown(tmp_path):
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     path = write(tmp_path / "x.nii", np.zeros((2, 3, 4), np.int16), affine)

@@ -74,6 +74,15 @@ def test_thesis_faithful_is_also_wrong_where_the_thesis_is(layout):
     assert {cohort.zscore_rows for cohort in settings.cohorts.values()} == {"all_rows"}
 
 
+def test_the_thesis_takes_back_all_that_thesis_faithful_sets(layout):
+    apply_preset(layout, "thesis")
+    before = layout.params.read_text()
+    apply_preset(layout, "thesis-faithful")
+    assert layout.params.read_text() != before
+    apply_preset(layout, "thesis")
+    assert layout.params.read_text() == before
+
+
 def test_the_users_own_sources_and_entries_stay(layout):
     text = layout.params.read_text().replace("    source: phantom", "    source: /my/prostatex", 1)
     layout.params.write_text(text)

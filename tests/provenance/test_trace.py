@@ -60,6 +60,16 @@ def test_the_roulette_chose_by_a_validation_finding(project):
     assert roles(found)["roulette"] == roles(found)["ds1_full"] == "selected on it"
 
 
+def test_every_replicates_roulette_is_told_by_the_rows_that_chose_it(project):
+    key = a_finding(project, "prostatex_dwi", "train")
+    path = project.assigned("prostatex_dwi")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    pd.concat([table, table.assign(replicate="1", subset="validation")]).to_csv(path, index=False)
+    shutil.copytree(project.model("roulette"), project.model("roulette", 1))
+    assert roles(trace_finding(project, key))["roulette/members/r001"] == "selected on it"
+    assert "roulette" not in roles(trace_finding(project, key))
+
+
 def test_a_test_finding_was_only_tested_on(project):
     found = trace_finding(project, a_finding(project, "prostatex_dwi", "test"))
     assert roles(found)["ds1_full"] == "tested on it"

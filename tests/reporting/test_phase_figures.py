@@ -73,6 +73,11 @@ def test_pipeline_names_every_phase_cohort_and_origin(content):
     assert len(hatched) == 3
 
 
+def test_pipeline_says_which_phases_are_compared(content):
+    figure = pipeline_figure(content.phases, compared=("ds4_frozen", "ds4_full"))
+    assert "test subset:\nds4_frozen\nagainst\nds4_full" in [text.get_text() for text in figure.axes[0].texts]
+
+
 def test_pipeline_takes_a_fourth_body_part_and_a_single_phase(content):
     more = [
         replace(content.phases[-1], name="ds5_frozen", cohort="liver", start="ds4_full", frozen=True),

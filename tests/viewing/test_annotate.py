@@ -165,6 +165,36 @@ def test_a_folder_without_images_or_with_a_broken_table_is_a_sentence(tmp_path, 
         Annotations(folder)
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("file,label,x,y,note\nyes/a.png,True,1,2,Prüfung\n".encode("cp1252"), "is not UTF-8"),
+        (b"file,label,x,y,note,note\nyes/a.png,True,1,2,a,b\n", "two columns 'note'"),
+        (b"file,label,x,y,note\nyes/a.png,True,1,2,dim, small\n", "row 2: there are more cells than columns"),
+    ],
+)
+def test_a_table_that_would_lose_something_is_refused_and_left_as_it_is(folder, table, said):
+    (folder / "ground_truth.csv").write_bytes(table)
+    with pytest.raises(LesionError, match=said):
+        Annotations(folder)
+    assert (folder / "ground_truth.csv").read_bytes() == table
+
+
+def test_rows_of_other_images_stay_as_they_are(folder):
+    """A name that a spreadsheet would take for a formula is still the name of its image."""
+    (folder / "ground_truth.csv").write_text("file,label,x,y,note\n-c.png,True,10,11,=1\n")
+    annotations = Annotations(folder)
+    annotations.mark("no/a.png", 3, 4)
+    assert lines(folder)[1] == "-c.png,True,10,11,=1,,"
+    assert next(one for name, one in zip(annotations.images, annotations.read(), strict=True) if "-c" in name).is_done
+
+
+def test_a_table_of_the_thesis_is_not_put_aside(folder):
+    (folder / "thesis.csv").write_text("PatientID,Nodule Center Position,fid,Diagnosis\na,1 2,1,True\n")
+    with pytest.raises(LesionError, match=r"thesis\.csv has the centres of these images"):
+        Annotations(folder)
+
+
 @pytest.mark.real
 def test_the_real_table_is_read_and_continued(real_data, tmp_path):
     """A copy of its table beside links to its images: a change of one row leaves all others as they were."""

@@ -1,6 +1,7 @@
 """What is found below a path, and what of it is marked."""
 
 import json
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from lesion_transfer.datasets.finding import DatasetError
+from lesion_transfer.datasets.prostatex_ktrans import read_ktrans
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.viewing.png import convert_tree
 from lesion_transfer.viewing.positions import Positions
@@ -248,6 +250,42 @@ def test_pictures_are_marked_by_the_table_above_them(tmp_path):
     assert first.marks() == [(3, 2, "positive")]
     assert second.marks() == []
     assert first.caption() == "slice 1 of 1 · whole range 127.5 ± 127.5"
+
+
+@pytest.mark.parametrize("named", ["a.png", "yes\\a.png", "yes/a.png"])
+def test_a_picture_may_be_named_as_the_data_set_reads_it(tmp_path, monkeypatch, named):
+    (tmp_path / "yes").mkdir()
+    Image.new("L", (9, 8), 50).save(tmp_path / "yes" / "a.png")
+    (tmp_path / "ground_truth.csv").write_text(f"file,label,x,y\n{named},True,3,2\n")
+    monkeypatch.chdir(tmp_path / "yes")
+    for path in (tmp_path, Path("a.png")):
+        (entry,) = entries_of(path, NOWHERE)
+        assert View.opened(read(entry)).marks() == [(3, 2, "positive")]
+
+
+def test_a_ktrans_map_is_marked_on_the_slice_that_a_cohort_takes(tmp_path):
+    """Its header's Offset is the corner of the first voxel; the table is a cohort's own, without SOPInstanceUIDs."""
+    image = SimpleITK.GetImageFromArray(np.zeros((4, 6, 6)))
+    image.SetSpacing([1.5, 1.5, 4.0])
+    image.SetOrigin([10.0, 20.0, 30.0])
+    SimpleITK.WriteImage(image, str(tmp_path / "P1-Ktrans.mhd"))
+    position = (14.5, 23.0, 37.0)  # slice 1.25 of voxels, column 2.5 and row 1.5, counted from the first centre
+    voxel = read_ktrans(tmp_path / "P1-Ktrans.mhd").slice_of(position, "world", ())
+    table = tmp_path / "findings.csv"
+    header = "finding_key,patient_id,label,position_x_lps_mm,position_y_lps_mm,position_z_lps_mm,ktrans_sop_uid"
+    table.write_text(f"{header}\nP1/1/1,P1,True,14.5,23,37,\n")
+    (entry,) = [one for one in entries_of(tmp_path, Positions.of([], table)) if one.title.endswith(".mhd")]
+    (mark,) = read(entry).marks
+    assert mark.name == "P1/1/1 positive"
+    assert mark.index == pytest.approx((1.25, 1.5, 2.5))
+    assert voxel.centre_xy == (pytest.approx(2.5), pytest.approx(1.5))
+
+
+def test_a_page_of_files_that_were_not_de_identified_names_nobody(tmp_path, write_dicom):
+    write_dicom(tmp_path / "x.dcm", PatientID="DOE JOHN", SeriesDescription="of John", PatientIdentityRemoved="NO")
+    (entry,) = entries_of(tmp_path, NOWHERE)
+    assert "patient not de-identified" in entry.title
+    assert "john" not in f"{entry.title} {read(entry)}".casefold().replace(str(tmp_path).casefold(), "")
 
 
 def test_what_is_no_image_is_a_sentence(tmp_path, write_dicom):

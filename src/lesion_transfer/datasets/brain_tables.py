@@ -54,13 +54,18 @@ def brain_table(folder: Path) -> Path:
     found = find_tables(folder, [GROUND_TRUTH])
     if found:
         return found[GROUND_TRUTH]
-    tables = [path for path in files_below(folder) if path.suffix.lower() == ".csv" and _has_thesis_columns(path)]
+    tables = thesis_tables(folder)
     if len(tables) == 1:
         return tables[0]
     raise DatasetError(
         f"{folder} holds {len(tables) or 'no'} tables of brain images. Put there one {GROUND_TRUTH} with the columns "
         f"{', '.join(GROUND_TRUTH_COLUMNS)}, or one CSV with the columns {', '.join(THESIS_COLUMNS)}."
     )
+
+
+def thesis_tables(folder: Path) -> list[Path]:
+    """The CSV files below a folder that have the thesis's columns."""
+    return [path for path in files_below(folder) if path.suffix.lower() == ".csv" and _has_thesis_columns(path)]
 
 
 def _has_thesis_columns(path: Path) -> bool:

@@ -117,9 +117,7 @@ def files_of_map(header: Path) -> list[Path]:
 def read_ktrans(file: Path) -> KtransMap:
     """The map in a file; UnreadableFileError.
 
-    Its header's Offset is the corner of the first voxel, half a voxel before the centre that the format says: it equals
-    the corner-based WorldMatrix of the dynamic series that the map was computed from, on all 330 training findings; and
-    only so do maps lie where T2 and ADC that were planned on the same centre lie.
+    It lies where `centres_of_map` says.
     """
     volume = read_metaimage(file)
     if volume.grid is None or volume.voxels.shape[0] != 1:
@@ -129,6 +127,14 @@ def read_ktrans(file: Path) -> KtransMap:
         raise UnreadableFileError(f"{file}: the map has voxels that are not finite.")
     shown = KTRANS_WINDOW.apply(voxels).astype(np.float32)
     shown.flags.writeable = False
-    corner = volume.grid
-    centres = Grid(np.array(corner.position_lps_mm_of((0.5, 0.5, 0.5))), corner.steps_lps_mm)
-    return KtransMap(shown, centres, file, data_file(file))
+    return KtransMap(shown, centres_of_map(volume.grid), file, data_file(file))
+
+
+def centres_of_map(corner: Grid) -> Grid:
+    """Where the voxels of a map lie whose header gives `corner`.
+
+    The header's Offset is the corner of the first voxel, half a voxel before the centre that the format says: it equals
+    the corner-based WorldMatrix of the dynamic series that the map was computed from, on all 330 training findings; and
+    only so do maps lie where T2 and ADC that were planned on the same centre lie.
+    """
+    return Grid(np.array(corner.position_lps_mm_of((0.5, 0.5, 0.5))), corner.steps_lps_mm)

@@ -55,7 +55,8 @@ class DicomStack:
 
     def _reach_mm(self) -> float:
         planes = [image.geometry for image in self.images[0] if image.geometry is not None]
-        gaps = np.diff(positions_along_normal_mm(planes))
+        # several images may lie in one place
+        gaps = np.diff(np.unique(np.round(positions_along_normal_mm(planes) / _SAME_PLACE_MM))) * _SAME_PLACE_MM
         gap_mm = float(np.median(gaps)) if len(gaps) else self.images[0][0].slice_thickness_mm or 0.0
         return gap_mm / 2 + _SAME_PLACE_MM
 

@@ -13,6 +13,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 from lesion_transfer.imaging.errors import UnreadableFileError
 
 DISPLAY_MAX = 255.0
+_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
@@ -133,6 +134,7 @@ def header_window(dataset: Dataset) -> Window | None:
     if centre is None or width is None or not np.isfinite([centre, width]).all():
         return None
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+    function = function if function in _FUNCTIONS else "LINEAR"  # the standard's own default
     smallest = 1.0 if function == "LINEAR" else np.nextafter(0.0, 1.0)
     return Window(centre, width, function) if width >= smallest else None
 

@@ -95,6 +95,8 @@ def _shape(header: Nifti1Header, path: Path) -> tuple[int, ...]:
 def _turned(voxels: np.ndarray, header: Nifti1Header, path: Path) -> Volume:
     affine = np.asarray(header.get_best_affine(), dtype=float)
     try:
+        if int(header["sform_code"]) == int(header["qform_code"]) == 0:
+            raise GeometryError("the file gives none, and nibabel makes one up")
         if not np.isfinite(affine).all():
             raise GeometryError("not finite")
         to_ras = orientations.io_orientation(affine)

@@ -23,13 +23,17 @@ _FROZEN_EDGE, _LINK = "#9dbbd3", "#ccd4dd"
 
 @styled
 def pipeline_figure(
-    phases: Sequence[PhaseRow], cohorts: Sequence[CohortRow] = (), phantoms: Sequence[str] = ()
+    phases: Sequence[PhaseRow],
+    cohorts: Sequence[CohortRow] = (),
+    phantoms: Sequence[str] = (),
+    compared: tuple[str, str] | None = None,
 ) -> Figure:
     """Data sets, cohorts and phases from left to right.
 
     A phase is two boxes: feature extractor above, decision maker below, blue and hatched where frozen. Solid arrows
     carry a whole model on, dashed ones attach a decision maker of an earlier phase. Lanes are the phases' cohorts in
     order of first use; `cohorts` adds the data set and the counts, `phantoms` names data sets that are phantoms.
+    compared: the two phases that are compared on the test subset; None: the first and the last.
     """
     if not phases:
         raise ValueError("There is no phase to draw the pipeline of.")
@@ -53,7 +57,7 @@ def pipeline_figure(
         if phase.cohort not in fed:
             fed.add(phase.cohort)
             _draw_feed(axes, places[phase.name])
-    _draw_test(axes, phases, places[phases[-1].name])
+    _draw_test(axes, compared or (phases[0].name, phases[-1].name), places[phases[-1].name])
     legend = [
         Patch(facecolor=TRAINED, edgecolor=MUTED, label="trained"),
         Patch(facecolor=FROZEN, edgecolor=_FROZEN_EDGE, hatch="////", label="frozen"),
@@ -153,13 +157,13 @@ def _draw_feed(axes: Axes, place: tuple[float, float]) -> None:
     axes.plot([_CARD_LEFT + _CARD_WIDTH, left], [y, y], color=_LINK, linewidth=2.5, zorder=1, solid_capstyle="butt")
 
 
-def _draw_test(axes: Axes, phases: Sequence[PhaseRow], last: tuple[float, float]) -> None:
-    """The comparison at the end: the first phase's model against the last one's."""
+def _draw_test(axes: Axes, compared: tuple[str, str], last: tuple[float, float]) -> None:
+    """The comparison at the end, of the models of two phases."""
     left, top = last
     middle = _middles(top)[0] - _PART / 2
     from_x = left + _BOX_WIDTH
     _arrow(axes, (from_x, middle), (from_x + 0.36, middle), TEST)
-    text = f"test subset:\n{phases[0].name}\nagainst\n{phases[-1].name}"
+    text = f"test subset:\n{compared[0]}\nagainst\n{compared[1]}"
     axes.text(from_x + 0.42, middle, text, va="center", fontsize=9.5, color=TEST, linespacing=1.35)
 
 

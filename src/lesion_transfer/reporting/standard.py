@@ -57,7 +57,8 @@ def _forest(ledger: Mapping[str, Any]) -> Picture:
 
 
 def _pipeline(content: ReportContent) -> Picture:
-    figure = pipeline_figure(content.phases, content.cohorts, content.phantoms)
+    compared = content.evaluation["before"]["phase"], content.evaluation["after"]["phase"]
+    figure = pipeline_figure(content.phases, content.cohorts, content.phantoms, compared)
     steps = "; ".join(
         f"{phase.name} on {phase.cohort}, from {phase.start}{', extractor frozen' if phase.frozen else ''}"
         for phase in content.phases

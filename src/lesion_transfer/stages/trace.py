@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from lesion_transfer.datasets.prostatex_ktrans import files_of_map, is_ktrans_header
 from lesion_transfer.files import file_sha256
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError
@@ -76,12 +77,18 @@ def _slice(row: pd.Series, channel: str, source: Path, hashes: dict[str, str]) -
     def number(name: str) -> float | None:
         return float(cell(name)) if cell(name) else None
 
-    sha256 = hashes.get(cell("file"), "")
     path = source / cell("file")
-    now = "not there" if not path.is_file() else "unchanged" if file_sha256(path) == sha256 else "CHANGED"
+    files = files_of_map(path) if is_ktrans_header(path) and path.is_file() else [path]
+    noted = {file.relative_to(source).as_posix(): file for file in files}
+    if not all(file.is_file() for file in files):
+        now = "not there"
+    else:
+        same = all(file_sha256(file) == hashes.get(name) for name, file in noted.items())
+        now = "unchanged" if same else "CHANGED"
     return {
         "file": cell("file"),
-        "sha256": sha256,
+        "sha256": hashes.get(cell("file"), ""),
+        **({"voxels": {name: hashes.get(name, "") for name in list(noted)[1:]}} if len(noted) > 1 else {}),
         "file_now": now,
         "series_uid": cell("series_uid"),
         "sop_uid": cell("sop_uid"),
@@ -108,9 +115,11 @@ def _models(
 ) -> list[dict[str, Any]]:
     """Models in the order of the phases, then arms and members by path; the roulette chose by validation rows."""
     seen = []
-    if (layout.model("roulette") / "model.json").is_file():
-        chosen_by = [row for row in assigned if row["cohort"] == settings.target and row["subset"] == "validation"]
-        seen += [_model(layout, layout.model("roulette"), row, []) for row in chosen_by[:1]]
+    for row in assigned:
+        winner = layout.model("roulette", row["replicate"])
+        chosen_by = row["cohort"] == settings.target and row["subset"] == "validation"
+        if chosen_by and (winner / "model.json").is_file():
+            seen.append(_model(layout, winner, row, []))
     order = {phase: position for position, phase in enumerate(settings.phases)}
     tables = sorted(
         layout.models.rglob("*predictions.csv"),

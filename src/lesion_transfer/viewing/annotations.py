@@ -3,10 +3,11 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from lesion_transfer.datasets.brain import image_files
-from lesion_transfer.datasets.brain_tables import GROUND_TRUTH, GROUND_TRUTH_COLUMNS
+from lesion_transfer.datasets.brain_tables import GROUND_TRUTH, GROUND_TRUTH_COLUMNS, thesis_tables
 from lesion_transfer.datasets.tables import find_tables, read_table
 from lesion_transfer.errors import LesionError
 from lesion_transfer.files import neutral_cell, replacing
@@ -41,7 +42,8 @@ class Annotations:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises LesionError for a folder without images, DatasetError for a table that cannot be read."""
+        """Raises LesionError for a folder without images or with the thesis's table, DatasetError for a table that
+        cannot be read."""
         self.folder = folder
         self.images = tuple(path.relative_to(folder).as_posix() for path in image_files(folder))
         if not self.images:
@@ -49,6 +51,11 @@ class Annotations:
                 f"{folder} holds no PNG or JPEG image. DICOM, NIfTI and .mhd files become PNG with `lesion png`."
             )
         self.table = find_tables(folder, [GROUND_TRUTH]).get(GROUND_TRUTH, folder / GROUND_TRUTH)
+        if not self.table.exists() and (others := thesis_tables(folder)):
+            raise LesionError(
+                f"{others[0]} has the centres of these images, and the {GROUND_TRUTH} that would be made here is read "
+                f"in its place: write its rows there as {', '.join(GROUND_TRUTH_COLUMNS)} first, or move it away."
+            )
         self._by_name = _names(self.images)
         self._undo: list[tuple[str, Row | None]] = []
         self.read()
@@ -103,21 +110,34 @@ class Annotations:
         return numbers
 
     def _load(self) -> tuple[str, list[str], list[Row]]:
-        """(separator, columns, rows); the columns of the brain data set and whatever else the table has."""
+        """(separator, columns, rows); the columns of the brain data set and whatever else the table has.
+
+        Raises LesionError for a table of which something would be lost when it is written again.
+        """
         if not self.table.exists():
             return ",", list(COLUMNS), []
         rows = [dict(row.cells) for row in read_table(self.table, GROUND_TRUTH_COLUMNS)]
-        with self.table.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+        try:
+            text = self.table.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise LesionError(f"{self.table} is not UTF-8; save it as CSV UTF-8 before you annotate.") from error
+        first = text.partition("\n")[0]
         separator = ";" if first.count(";") > first.count(",") else ","
-        columns = [name.strip().rstrip("*").strip() for name in next(csv.reader([first], delimiter=separator))]
+        header, *cells = csv.reader(StringIO(text, newline=""), delimiter=separator)
+        columns = [name.strip().rstrip("*").strip() for name in header]
+        if twice := [name for name in columns if columns.count(name) > 1]:
+            raise LesionError(f"{self.table} has two columns {twice[0]!r}; rename one before you annotate.")
+        if long := [number for number, row in enumerate(cells, start=2) if any(row[len(columns) :])]:
+            raise LesionError(
+                f"{self.table}, row {long[0]}: there are more cells than columns; mend it before you annotate."
+            )
         return separator, [*columns, *(name for name in COLUMNS if name not in columns)], rows
 
     def _save(self, separator: str, columns: list[str], rows: list[Row]) -> None:
         with replacing(self.table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, columns, restval="", delimiter=separator, lineterminator="\n")
             writer.writeheader()
-            writer.writerows({key: _safe(cell) for key, cell in row.items()} for row in rows)
+            writer.writerows(rows)
 
 
 def next_open(annotations: Sequence[Annotation], after: int = -1) -> int | None:
@@ -158,7 +178,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _safe(cell: str) -> str:
-    return cell if _number(cell) is not None else str(neutral_cell(cell))

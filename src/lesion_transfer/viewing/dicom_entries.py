@@ -43,8 +43,9 @@ def stack_entry(stack: DicomStack, positions: Positions) -> Entry:
 
 def _title(image: InstanceHeader) -> str:
     number = "" if image.series_number is None else f"{image.series_number} "
-    described = "" if image.identity_problem else image.series_description  # a free text, and pages are passed on
-    return f"{image.patient_id or 'no PatientID'} · {number}{described or image.modality}"
+    if image.identity_problem:  # pages are passed on, and neither text need be a pseudonym
+        return f"patient not de-identified · {number}{image.modality}"
+    return f"{image.patient_id or 'no PatientID'} · {number}{image.series_description or image.modality}"
 
 
 def frames_entry(image: InstanceHeader, positions: Positions) -> Entry:

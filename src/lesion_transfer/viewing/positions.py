@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from lesion_transfer.cohorts.cohort import POSITION_COLUMNS
 from lesion_transfer.datasets import lungx
 from lesion_transfer.datasets.brain_tables import GROUND_TRUTH, GROUND_TRUTH_COLUMNS
 from lesion_transfer.datasets.finding import DatasetError
@@ -26,7 +27,8 @@ _LABEL_NAMES = {None: "", True: " positive", False: " negative"}
 class Positions:
     """Where findings lie.
 
-    everywhere: those that count for whatever is opened. by_patient: those of a published table, by `patient_key`.
+    everywhere: those that count for whatever is opened. by_patient: those of a published table, or of a cohort's
+    findings.csv where the images are no DICOM, by `patient_key`.
     by_image: those of a cohort's findings.csv, by SOPInstanceUID. by_number: those of LUNGx's tables, by `patient_key`
     and InstanceNumber.
     """
@@ -49,7 +51,8 @@ class Positions:
         columns = rows[0].cells if rows else {}
         channels = [column.removesuffix(_SOP_UID) for column in columns if column.endswith(_SOP_UID)]
         if "finding_key" in columns and channels:
-            return cls(everywhere, by_image=_by_image(rows, channels))
+            volumes = [row for row in rows if not any(row[f"{channel}{_SOP_UID}"] for channel in channels)]
+            return cls(everywhere, _of_volumes(volumes), by_image=_by_image(rows, channels))
         if set(lungx.PLACE_COLUMNS) <= set(columns):
             return cls(everywhere, by_number=_by_number(rows))
         if not set(PUBLISHED) <= set(columns):
@@ -79,12 +82,14 @@ class Positions:
 
     def in_picture(self, file: Path) -> list[Pixel]:
         """(x, y, name) of the lesions that the nearest ground_truth.csv above a picture names for it."""
-        for folder in list(file.parents)[:3]:
+        for folder in list(file.absolute().parents)[:3]:
             table = folder / GROUND_TRUTH
             if table.is_file():
-                own = PurePosixPath(file.relative_to(folder).as_posix())
+                own = PurePosixPath(file.absolute().relative_to(folder).as_posix()).parts
                 rows = read_table(table, GROUND_TRUTH_COLUMNS)
-                return [found for row in rows if PurePosixPath(row["file"]) == own for found in _pixel(row)]
+                named = [(PurePosixPath(row["file"].replace("\\", "/")).parts, row) for row in rows]
+                # the whole path, or the end of one, as the data set reads it
+                return [found for parts, row in named if parts and parts == own[-len(parts) :] for found in _pixel(row)]
         return []
 
 
@@ -96,6 +101,18 @@ def _by_patient(rows: Sequence[TableRow]) -> dict[str, list[Position]]:
         except RefusalError:
             continue  # a finding without a place cannot be marked; the pipeline lists it as excluded
         found.setdefault(patient_key(row["ProxID"]), []).append((position, name))
+    return found
+
+
+def _of_volumes(rows: Sequence[TableRow]) -> dict[str, list[Position]]:
+    found: dict[str, list[Position]] = {}
+    for row in rows:
+        try:
+            position = [checked_numbers(row, column, 1)[0] for column in POSITION_COLUMNS]
+        except RefusalError:
+            continue  # pictures have no place in the patient
+        name = f"{row['finding_key']}{_label(row, 'label')}"
+        found.setdefault(patient_key(row["patient_id"]), []).append((position, name))
     return found
 
 

@@ -1,10 +1,12 @@
 """What can be looked at below a path: each thing found is listed at once and read when it is chosen."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.datasets.patch_archive import FINDINGS, IMAGES
+from lesion_transfer.datasets.prostatex_ktrans import centres_of_map, is_ktrans_header
 from lesion_transfer.errors import LesionError
 from lesion_transfer.imaging.dicom_files import NotDicomError
 from lesion_transfer.imaging.dicom_index import group_series, index_folder, read_header
@@ -95,9 +97,7 @@ def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
     if is_nifti(file):
         return Entry(title, "NIfTI", 0, lambda _: _volume_stack(read_nifti(file), title, positions.of_path(file)))
     if is_metaimage(file):
-        return Entry(
-            title, "MetaImage", 0, lambda _: _volume_stack(read_metaimage(file), title, positions.of_path(file))
-        )
+        return Entry(title, "MetaImage", 0, lambda _: _volume_stack(_metaimage(file), title, positions.of_path(file)))
     if file.suffix.lower() in PICTURES:
         return Entry(title, "picture", 0, lambda _: _picture_stack(file, title, positions))
     try:
@@ -110,6 +110,14 @@ def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
         )
     stacks = [stack for series in group_series([header]) for stack in stacks_of(series)]
     return stack_entry(stacks[0], positions) if stacks else frames_entry(header, positions)
+
+
+def _metaimage(file: Path) -> Volume:
+    """The volume; a Ktrans map of PROSTATEx lies where cohorts take it to lie."""
+    volume = read_metaimage(file)
+    if volume.grid is None or not is_ktrans_header(file):
+        return volume
+    return replace(volume, grid=centres_of_map(volume.grid))
 
 
 def _volume_stack(volume: Volume, title: str, positions: Sequence[Position]) -> Stack:
