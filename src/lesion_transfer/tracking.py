@@ -8,15 +8,13 @@ import logging
 import math
 import os
 import platform
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from typing import cast
 
 import psutil
 from filelock import FileLock
@@ -30,6 +28,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
 from lesion_transfer.errors import LesionError
+from lesion_transfer.signals import WholeCalls, terminable
 
 EXPERIMENT = "lesion-transfer"
 MODEL_TAG = "lesion.model_sha256"
@@ -69,6 +68,8 @@ def open_store() -> tuple[MlflowClient, str]:
     with FileLock(root / ".lesion" / "mlflow.lock"):
         mlflow.set_tracking_uri(uri)
         client = MlflowClient(tracking_uri=uri)
+        if uri.startswith(SQLITE):
+            client = cast(MlflowClient, WholeCalls(client))
         try:
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
@@ -231,7 +232,7 @@ def tracked_run(
         joined |= {"lesion.continues_run": continues} if continues else {}
         run_id = client.create_run(experiment_id, run_name=name, tags=joined).info.run_id
     run = TrackedRun(client, run_id, experiment_id)
-    with _closing(client, run_id), _terminable():
+    with _closing(client, run_id), terminable():
         run.log_params(params)
         yield run
 
@@ -290,20 +291,6 @@ def _alive(pid: int, tag: str) -> bool:
         return tag.endswith(f"/{psutil.Process(pid).create_time():.0f}")
     except psutil.Error:
         return False
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Turns SIGTERM into an exception, so that a run that is stopped from outside is closed as FAILED."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _parent(client: MlflowClient) -> str | None:

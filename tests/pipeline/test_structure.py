@@ -21,7 +21,7 @@ ROOMS = {
         *("tracking", "settings", "reporting", "evaluation", "transfer", "learning", "cohorts", "datasets", "imaging"),
         *("backends", "getting", "options", "randomness", "files", "errors"),
     },
-    "tracking": {"errors"},
+    "tracking": {"signals", "errors"},
     "settings": {"options", "errors", "backends", "cohorts", "datasets", "learning", "transfer"},
     "reporting": {"evaluation", "files", "errors"},
     "evaluation": {"learning", "files", "errors", "randomness"},
@@ -35,6 +35,7 @@ ROOMS = {
     "options": set(),
     "randomness": set(),
     "files": set(),
+    "signals": set(),
     "errors": set(),
     "__main__": {"cli"},
 }

@@ -3,10 +3,14 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from lesion_transfer.stages.phase_mirror import mirror_epoch
 from lesion_transfer.stages.runs import list_runs
@@ -82,6 +86,35 @@ def test_a_terminated_process_closes_its_run_as_failed(store):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 128 + signal.SIGTERM
     assert client(store).get_run(run_id).info.status == "FAILED"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_within_a_write_to_the_store_comes_after_it(store, number):
+    """Within it, it left sqlite's transaction open: the database was locked, and the run stayed RUNNING."""
+
+    def signalled(connection, cursor, statement, *rest):
+        if statement.startswith("INSERT INTO metrics"):
+            signal.raise_signal(number)
+
+    with (
+        pytest.raises((KeyboardInterrupt, SystemExit)),
+        tracked_run("train", stage="train", params={}, tags={}) as run,
+        sqlalchemy_events(signalled),
+    ):
+        run.log_metrics({"auc": 0.5}, step=1)
+    found = client(store).get_run(run.run_id)
+    assert found.info.status == ("KILLED" if number == signal.SIGINT else "FAILED")
+    assert found.data.metrics == {"auc": 0.5}
+
+
+@contextmanager
+def sqlalchemy_events(function) -> Iterator[None]:
+    """Inside the block the function is called after every statement of any engine, within its transaction."""
+    event.listen(Engine, "after_cursor_execute", function)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "after_cursor_execute", function)
 
 
 def test_processes_that_race_on_a_fresh_store_all_write(store):
