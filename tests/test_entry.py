@@ -2,17 +2,16 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import lesion_transfer
 
-ROOT = Path(lesion_transfer.__file__).parents[2]
+LESION = str(Path(sys.executable).with_name("lesion"))
 
 
 def said(folder: Path) -> str:
-    return subprocess.run(
-        ["lesion", "one", "two words"], cwd=folder, capture_output=True, text=True, timeout=120
-    ).stdout
+    return subprocess.run([LESION, "one", "two words"], cwd=folder, capture_output=True, text=True, timeout=120).stdout
 
 
 def test_another_checkout_is_run_from_anywhere_in_it(tmp_path):
@@ -30,6 +29,6 @@ def test_another_checkout_is_run_from_anywhere_in_it(tmp_path):
 
 def test_a_project_without_the_package_has_the_installed_program(tmp_path):
     (tmp_path / "dvc.yaml").touch()
-    done = subprocess.run(["lesion", "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([LESION, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert "Usage: lesion " in done.stdout
