@@ -1,5 +1,6 @@
 """`lesion trace`: from a finding to its files and to every model that saw it."""
 
+import hashlib
 import json
 import shutil
 
@@ -92,6 +93,21 @@ def test_slice_crop_and_split_of_both_cohorts_are_told(project):
     for patch in found["patches"]:
         findings = pd.read_csv(project.cohort(patch["cohort"]) / "findings.csv")
         assert findings["finding_key"][patch["row"]] == key
+
+
+def test_a_file_outside_the_source_is_compared_all_the_same(project, tmp_path):
+    """A cohort notes it by its whole path."""
+    key = a_finding(project, "prostatex_dwi", "train")
+    file = tmp_path / "outside.dcm"
+    file.write_bytes(b"pixels")
+    folder = project.cohort("prostatex_dwi")
+    table = pd.read_csv(folder / "findings.csv", dtype=str, keep_default_na=False)
+    table.loc[table["finding_key"] == key, "dwi_file"] = str(file)
+    table.to_csv(folder / "findings.csv", index=False)
+    info = json.loads((folder / "cohort.json").read_text())
+    info["source_sha256"][str(file)] = hashlib.sha256(b"pixels").hexdigest()
+    (folder / "cohort.json").write_text(json.dumps(info))
+    assert trace_finding(project, key)["patches"][0]["slices"]["dwi"]["file_now"] == "unchanged"
 
 
 def test_a_file_that_changed_or_went_is_told(project):

@@ -78,9 +78,10 @@ def _slice(row: pd.Series, channel: str, source: Path, hashes: dict[str, str]) -
         return float(cell(name)) if cell(name) else None
 
     path = source / cell("file")
-    files = files_of_map(path) if is_ktrans_header(path) and path.is_file() else [path]
-    noted = {file.relative_to(source).as_posix(): file for file in files}
-    if not all(file.is_file() for file in files):
+    beside = files_of_map(path)[1:] if is_ktrans_header(path) and path.is_file() else []
+    voxels = {(file.relative_to(source) if file.is_relative_to(source) else file).as_posix(): file for file in beside}
+    noted = {cell("file"): path, **voxels}
+    if not all(file.is_file() for file in noted.values()):
         now = "not there"
     else:
         same = all(file_sha256(file) == hashes.get(name) for name, file in noted.items())
@@ -88,7 +89,7 @@ def _slice(row: pd.Series, channel: str, source: Path, hashes: dict[str, str]) -
     return {
         "file": cell("file"),
         "sha256": hashes.get(cell("file"), ""),
-        **({"voxels": {name: hashes.get(name, "") for name in list(noted)[1:]}} if len(noted) > 1 else {}),
+        **({"voxels": {name: hashes.get(name, "") for name in voxels}} if voxels else {}),
         "file_now": now,
         "series_uid": cell("series_uid"),
         "sop_uid": cell("sop_uid"),
