@@ -1,6 +1,7 @@
 """The layout of the code holds: arrows run down, no circles, and dvc.yaml names what each stage imports."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import grimp
@@ -173,3 +174,14 @@ def test_every_command_that_is_written_about_is_there():
     known = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
     assert {command for command, _ in found} >= {"train", "gradients", "predict"}
     assert not [(command, name) for command, name in found if command not in known]
+
+
+def test_no_image_but_the_reports_own_is_in_the_repository():
+    """Images of people belong to their archives; `.dvcstore` holds the demo's phantoms, DVC's hashes name them."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    endings = {Path(name).suffix.lower() for name in tracked.stdout.splitlines() if not name.startswith(".dvcstore/")}
+    assert ".py" in endings
+    volumes = {".dcm", ".ima", ".mhd", ".mha", ".raw", ".zraw", ".nii", ".gz", ".nrrd", ".npy", ".npz"}
+    assert not endings & (volumes | {".jpg", ".jpeg", ".tif"})
