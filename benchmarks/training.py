@@ -8,6 +8,7 @@ The reference (training_of_2020.py) and ours take turns, pair by pair; a ratio i
 import argparse
 import contextlib
 import ctypes
+import math
 import statistics
 import sys
 import tempfile
@@ -109,53 +110,67 @@ class Bench:
 
 
 def training_step(bench: Bench) -> list[str]:
-    """One batch through the whole network, forth and back, with its gradient statistics."""
+    """An epoch's batches through the whole network, forth and back, with their gradient statistics; seconds a batch.
+
+    Float32, and under autocast, whose matrix products a processor with bfloat16 instructions does many times as fast.
+    """
     case = bench.case
     folder, validation = bench.patches("augmented", case.train, case.factor), bench.patches("plain", case.validation, 0)
     reference = Training(folder, validation, bench.sizes, False, bench.device)
-    ours = OurStep(bench)
-    row = Row("a training step", "3.5", f"batch {case.batch_size}; the reference's patches were augmented before")
-    steps = endless(reference.steps)
-    next(steps)
-    bench.measured(row, lambda: bench.seconds(lambda: next(steps)), lambda: bench.seconds(ours), warm=ours)
-    with FlopCounterMode(display=False) as counter:
-        ours()
-    work = counter.get_total_flops() / 1e9
-    limits, shares = [], []
-    for seconds in row.ours:
-        limits.append(matmul_gflops(bench))
-        shares.append(work / seconds / limits[-1])
-    line = (
-        f"| share of the matmul limit in a step | {statistics.median(limits):.0f} GFLOP/s | "
-        f"{work / statistics.median(row.ours):.0f} GFLOP/s | {statistics.median(shares):.2f} | "
-        f"{min(shares):.2f} .. {max(shares):.2f} | 0.5 | {work:.1f} GFLOP a step, float32 |"
-    )
-    return [row.cells(), line]
+    n_steps = math.ceil(case.patches_an_epoch / case.batch_size)
+    note = f"{case.patches_an_epoch} patches in {n_steps} batches of {case.batch_size} and the rest"
+    lines = []
+    for autocast, dtype in (("off", torch.float32), ("bfloat16", torch.bfloat16)):
+        ours = OurSteps(bench, autocast)
+        row = Row(f"a training step, autocast: {autocast}", "3.5", note)
+        bench.measured(
+            row,
+            lambda: bench.seconds(lambda: list(reference.steps())) / n_steps,
+            lambda ours=ours: bench.seconds(ours) / n_steps,
+            warm=ours,
+        )
+        with FlopCounterMode(display=False) as counter:
+            ours()
+        work = counter.get_total_flops() / n_steps / 1e9
+        limits = [matmul_gflops(bench, dtype) for _ in row.ours]
+        shares = [work / seconds / limit for seconds, limit in zip(row.ours, limits, strict=True)]
+        kind, goal = str(dtype).removeprefix("torch."), "0.5" if autocast == "off" else ""
+        lines += [
+            row.cells(),
+            f"| share of the {kind} matmul limit | {statistics.median(limits):.0f} GFLOP/s | "
+            f"{work / statistics.median(row.ours):.0f} GFLOP/s | {statistics.median(shares):.2f} | "
+            f"{min(shares):.2f} .. {max(shares):.2f} | {goal} | {work:.1f} GFLOP a step |",
+        ]
+    return lines
 
 
-class OurStep:
-    """The steps of `learning.training.train`, one a call."""
+class OurSteps:
+    """The steps of `learning.training.train`, an epoch a call."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, autocast: str) -> None:
         case = bench.case
         self.network = start(case, 0)
         place(self.network, bench.device)
         images, labels = images_and_labels(case)
-        source = LiveAugmented(images.to(bench.device), case.plan(labels), case.augmentation, case.patch_pixels)
-        self.batches = endless(lambda: source.epoch(1))
+        self.source = LiveAugmented(images.to(bench.device), case.plan(labels), case.augmentation, case.patch_pixels)
         self.update = WeightUpdate(self.network.parameters(), 1e-4, "float32")
         recorder = GradientRecorder(self.network)
         self.alarm = GradientAlarm(GradientLimits(), recorder.layers, "benchmark")
         self.network.train()
+
+        def forward(network: torch.nn.Module, inputs: Tensor) -> Tensor:
+            with torch.autocast(bench.device.type, torch.bfloat16, enabled=autocast != "off", cache_enabled=False):
+                return network(inputs).to(inputs.dtype)
+
         self.step = ForthAndBack(
-            self.network, lambda network, inputs: network(inputs), loss_function("cross_entropy"), self.update,
-            recorder, case.batch_size,
-        )  # fmt: skip
+            self.network, forward, loss_function("cross_entropy"), self.update, recorder, case.batch_size
+        )
 
     def __call__(self) -> None:
-        gradients, _ = self.step.read(self.step(*next(self.batches)))
-        self.alarm.check(gradients, 1, 1)
-        self.update.step()
+        for batch in self.source.epoch(1):
+            gradients, _ = self.step.read(self.step(*batch))
+            self.alarm.check(gradients, 1, 1)
+            self.update.step()
 
 
 def frozen_phase(bench: Bench) -> list[str]:
@@ -253,15 +268,9 @@ def give_freed_memory_back() -> None:
         mallopt(M_MMAP_MAX, 65536), mallopt(M_MMAP_THRESHOLD, 2**25), mallopt(M_TRIM_THRESHOLD, 2**26)
 
 
-def endless(epoch: Callable[[], object]):
-    """The steps of one epoch after the other."""
-    while True:
-        yield from epoch()
-
-
-def matmul_gflops(bench: Bench, n: int = 1536) -> float:
-    """The best of five products of two n x n float32 matrices."""
-    left: Tensor = torch.randn(n, n, device=bench.device)
+def matmul_gflops(bench: Bench, dtype: torch.dtype, n: int = 1536) -> float:
+    """The best of five products of two n x n matrices of this type."""
+    left: Tensor = torch.randn(n, n, device=bench.device, dtype=dtype)
     return 2 * n**3 / 1e9 / min(bench.seconds(lambda: left @ left) for _ in range(5))
 
 

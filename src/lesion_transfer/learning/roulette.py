@@ -14,6 +14,7 @@ from lesion_transfer.backends.backend import Backend, InProcess
 from lesion_transfer.learning.augmentation import centre_crop
 from lesion_transfer.learning.balance import labelled
 from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.learning.folding import folded
 from lesion_transfer.learning.initialisation import initialise
 from lesion_transfer.learning.losses import LossFunction, loss_function
 from lesion_transfer.learning.network import LesionNetwork, build_network, place
@@ -22,7 +23,7 @@ from lesion_transfer.learning.scoring import ScoredRows, score
 from lesion_transfer.learning.state import state_copy
 from lesion_transfer.learning.streams import torch_generator
 
-MEMBERS_A_TASK = 10
+MEMBERS_A_TASK = 20
 """Members that a worker scores in one go: scoring one takes no longer than sending it."""
 
 
@@ -93,11 +94,12 @@ def _score_members(
     """A row a member."""
     scored = ScoredRows(scored.inputs.to(device), scored.labels)
     table = []
-    drawn, network = draw.network(members[0]), draw.network(members[0])
-    place(network, device)
+    network = draw.network(members[0]).eval()
     for member in members:
-        draw.redraw(drawn, member)
-        network.load_state_dict(drawn.state_dict())
-        scores = score(network, scored, loss)
+        if member != members[0]:
+            draw.redraw(network, member)
+        asked = folded(network)
+        place(asked, device)
+        scores = score(asked, scored, loss)
         table.append({"member": member, **{f"validation_{metric}": value for metric, value in scores.items()}})
     return table

@@ -1,0 +1,49 @@
+"""A folded network gives what the network gives."""
+
+import pytest
+import torch
+from torch import nn
+
+from lesion_transfer.learning.architectures.registry import ARCHITECTURES
+from lesion_transfer.learning.folding import folded
+from lesion_transfer.learning.network import LesionNetwork, build_network
+from lesion_transfer.learning.options import NetworkOptions
+from lesion_transfer.learning.streams import torch_generator
+
+PATCH = 65
+
+
+def trained_looking(network: LesionNetwork) -> LesionNetwork:
+    """In float64, with statistics and weights of BatchNorm that no fresh network has, falling ones among them."""
+    generator = torch_generator(0, "statistics")
+    for layer in network.double().modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            for values, low, high in (
+                (layer.running_mean, -1, 1),
+                (layer.running_var, 0.5, 2),
+                (layer.bias.data, -1, 1),
+            ):
+                values.uniform_(low, high, generator=generator)
+            layer.weight.data.uniform_(-2, 2, generator=generator)
+    return network.eval()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_folded_network_gives_the_same_outputs(architecture) -> None:
+    options = NetworkOptions(architecture=architecture, filters=[4, 4, 4], dense=[16, 8])
+    network = trained_looking(build_network(options, 3, 0.3, torch_generator(0, "x"), PATCH))
+    images = torch.randn(4, 3, PATCH, PATCH, dtype=torch.float64, generator=torch_generator(0, "images"))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        expected, given = network(images), folded(network)(images)
+    assert expected.std() > 0
+    torch.testing.assert_close(given, expected, rtol=1e-9, atol=1e-9)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_the_thesis_network_has_no_norm_and_no_dropout_left_and_pools_before_the_elu() -> None:
+    network = build_network(NetworkOptions(filters=[4, 4, 4], dense=[16, 8]), 1, 0.3, torch_generator(0, "x"), PATCH)
+    layers = list(folded(network.eval()))
+    assert not any(isinstance(layer, nn.BatchNorm2d | nn.Dropout) for layer in layers)
+    after_pools = [layers[number + 1] for number, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+    assert [type(layer) for layer in after_pools] == [nn.ELU] * 3
