@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import lesion_transfer
@@ -32,3 +33,10 @@ def test_a_project_without_the_package_has_the_installed_program(tmp_path):
     done = subprocess.run([LESION, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert "Usage: lesion " in done.stdout
+
+
+def test_it_says_its_version_and_which_code_runs(tmp_path):
+    done = subprocess.run([LESION, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    first, second = done.stdout.splitlines()
+    assert first == f"lesion-transfer {version('lesion-transfer')} ({Path(lesion_transfer.__file__).parent})"
+    assert f"torch {version('torch')}" in second

@@ -9,7 +9,9 @@ import json
 import logging
 import math
 import os
+import platform
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -43,8 +45,21 @@ BootstrapSeed = Annotated[int, typer.Option("--seed", min=0, help="of the draws;
 AsJson = Annotated[bool, typer.Option("--json", help="as JSON, with all digits")]
 
 
+def _say_versions(asked: bool) -> None:
+    if asked:
+        libraries = [f"{name} {version(name)}" for name in ("torch", "dvc", "mlflow", "pydicom", "SimpleITK", "numpy")]
+        typer.echo(f"lesion-transfer {version('lesion-transfer')} ({Path(__file__).parent})")
+        typer.echo(f"Python {platform.python_version()}, {', '.join(libraries)}")
+        raise typer.Exit
+
+
 @app.callback()
-def _main() -> None:
+def _main(
+    versions: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_versions, is_eager=True, help="print versions and where the code is"),
+    ] = False,
+) -> None:
     logging.basicConfig(
         level=os.environ.get("LESION_LOG", "INFO").upper(),
         format="%(message)s",
@@ -95,11 +110,11 @@ def split(dataset: DatasetName) -> None:
 
 
 @app.command(rich_help_panel=DATA)
-def assign(cohort: CohortName) -> None:
-    """Give each row of a cohort the subset of its patient, and fail on any leak."""
+def assign() -> None:
+    """Give each row of every cohort the subset of its patient, and fail on any leak."""
     from lesion_transfer.stages.assign import assign as stage
 
-    stage(find_layout(), cohort)
+    stage(find_layout())
 
 
 @app.command(rich_help_panel=DATA)

@@ -119,7 +119,7 @@ def test_what_was_checked_of_a_removed_cohort_is_cleared(layout, written):
 
 def test_results_of_removed_cohorts_and_data_sets_are_cleared_if_dvc_made_them(layout, written):
     """Folders of them are dependencies: leftovers would re-run the ledger in every clone that pulls without them."""
-    made = [layout.cohort("gone"), layout.assigned("gone"), layout.split("gone_data")]
+    made = [layout.cohort("gone"), layout.split("gone_data")]
     put_there = layout.cohort("somebodys")
     for path in (*made, put_there):
         if path.suffix:
@@ -128,7 +128,7 @@ def test_results_of_removed_cohorts_and_data_sets_are_cleared_if_dvc_made_them(l
         else:
             path.mkdir()
     lock = layout.root / "dvc.lock"
-    lock.write_text("stages:\n  cohort@gone:\n  assign@gone:\n  split@gone_data:\n")
+    lock.write_text("stages:\n  cohort@gone:\n  split@gone_data:\n")
     check_settings(layout)
     lock.unlink()
     assert not [path for path in made if path.exists()]

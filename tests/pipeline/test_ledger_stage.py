@@ -79,8 +79,7 @@ def layout(tmp_path_factory) -> Layout:
         write_cohort(layout.cohort(name), 14, seed)
     for dataset in content["datasets"]:
         split(layout, dataset)
-    for name in content["cohorts"]:
-        assign(layout, name)
+    assign(layout)
     outer(layout)
     return layout
 

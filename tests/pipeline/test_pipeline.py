@@ -34,7 +34,7 @@ def test_every_stage_of_the_chain_runs_after_what_it_needs(reproduced):
         *("roulette", "train", *LATER, "evaluate", "report")
     ]
     for name, dataset in (("prostatex_dwi", "prostatex"), ("brain", "brain"), ("lung", "lungx")):
-        chain = [f"acquire@{dataset}", f"cohort@{name}", f"check@{name}", f"split@{dataset}", f"assign@{name}"]
+        chain = [f"acquire@{dataset}", f"cohort@{name}", f"check@{name}", f"split@{dataset}", "assign"]
         assert sorted(chain, key=ran.index) == chain
 
 
@@ -160,7 +160,7 @@ def test_a_repetition_in_a_clean_clone_leaves_git_clean(reproduced, tmp_path):
     ("missing", "stage"),
     [
         ("data/raw/brain", lambda layout: cohort(layout, "brain")),
-        ("data/cohorts/brain", lambda layout: assign(layout, "brain")),
+        ("data/cohorts/brain", assign),
         ("data/assigned/prostatex_dwi.csv", train),
         ("models/roulette", train),
         ("models/ds2_frozen/model.safetensors", lambda layout: transfer(layout, "ds2_full")),

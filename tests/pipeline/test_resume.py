@@ -62,7 +62,7 @@ def prepared(tmp_path_factory, make_project):
         acquire(layout, "prostatex")
         cohort(layout, "prostatex_dwi")
         split(layout, "prostatex")
-        assign(layout, "prostatex_dwi")
+        assign(layout)
         roulette(layout)
     project.environment["DVC_ROOT"] = str(project.root)
     return project

@@ -32,8 +32,7 @@ def run_data_stages(layout: Layout) -> None:
     for stage, names in ((acquire, settings.datasets), (cohort, settings.cohorts), (split, settings.datasets)):
         for name in names:
             stage(layout, name)
-    for name in settings.cohorts:
-        assign(layout, name)
+    assign(layout)
 
 
 @pytest.fixture(scope="session")

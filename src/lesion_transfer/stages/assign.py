@@ -1,7 +1,9 @@
-"""Stage `assign`: each row of a cohort with the subset and fold of its patient, checked for leaks across all cohorts.
+"""Stage `assign`: each row of every cohort with the subset and fold of its patient, checked for leaks across them all.
 
-DVC needs one file a cohort, so that a change of another data set's split re-runs no training of this one.
+One file a cohort, so that a change of another data set's split re-runs no training of this one.
 """
+
+import shutil
 
 import pandas as pd
 
@@ -9,24 +11,21 @@ from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.cohorts.splits import find_leaks
 from lesion_transfer.files import write_csv
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.layout import Layout, StageError, entry, require
+from lesion_transfer.stages.layout import Layout, StageError, require
 from lesion_transfer.stages.split import rows_of_all
 
 SHOWN_LEAKS = 5
 
 
-def assign(layout: Layout, name: str) -> None:
+def assign(layout: Layout) -> None:
     """Writes data/assigned/COHORT.csv: the split's rows in the order of the cohort's images, replicate by replicate.
 
     Raises StageError when a patient, a group of exact or near duplicates, an image or a DICOM instance stands in two
     subsets or folds, in one cohort or across the cohorts of all data sets.
     """
     settings = layout.settings()
-    entry(settings.cohorts, name, "cohort")
-    cohorts = {
-        other: load_cohort(require(layout.cohort(other), f"lesion cohort {other}")) for other in settings.cohorts
-    }
-    assigned = {other: _assigned(layout, settings, cohort) for other, cohort in cohorts.items()}
+    cohorts = {name: load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in settings.cohorts}
+    assigned = {name: _assigned(layout, settings, cohort) for name, cohort in cohorts.items()}
     if leaks := find_leaks(_seen(settings, cohorts, assigned)):
         more = f" There are {len(leaks) - SHOWN_LEAKS} more." if len(leaks) > SHOWN_LEAKS else ""
         raise StageError(
@@ -34,7 +33,10 @@ def assign(layout: Layout, name: str) -> None:
             "between two data sets, take the patient out of one of them, or, where equal ids are different people, set "
             "split.shared_patient_ids: false."
         )
-    write_csv(layout.assigned(name), assigned[name].astype({"fold": "Int64"}))
+    # of cohorts that are no longer in params.yaml, which a run by hand would leave
+    shutil.rmtree(layout.assigned_folder, ignore_errors=True)
+    for name, table in assigned.items():
+        write_csv(layout.assigned(name), table.astype({"fold": "Int64"}))
 
 
 def _assigned(layout: Layout, settings: Settings, cohort: Cohort) -> pd.DataFrame:

@@ -65,11 +65,11 @@ def published_baselines(folder: Path, seed: int, n_draws: int, repeats: int, fol
 def _assigned_cohort(layout: Layout, name: str) -> tuple[Cohort, pd.DataFrame]:
     """The cohort, and its findings with subset and fold, replicate by replicate, each in the order of the images."""
     cohort = load_cohort(require(layout.cohort(name), f"lesion cohort {name}"))
-    path = require(layout.assigned(name), f"lesion assign {name}")
+    path = require(layout.assigned(name), "lesion assign")
     assigned = pd.read_csv(path, dtype={"finding_key": str, "patient_id": str}).astype({"fold": "Int64"})
     own = pd.concat([cohort.findings] * assigned["replicate"].nunique(), ignore_index=True)
     if list(assigned["finding_key"]) != list(own["finding_key"]):
-        raise StageError(f"{path} is not of the cohort {name} as it is; run `lesion assign {name}`")
+        raise StageError(f"{path} is not of the cohort {name} as it is; run `lesion assign`")
     return cohort, assigned.assign(finding_id=own["finding_id"], label=own["label"])
 
 

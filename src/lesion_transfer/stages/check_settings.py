@@ -73,7 +73,7 @@ def _clear_cohorts(layout: Layout, asked: settings.Settings) -> None:
     lock = layout.root / "dvc.lock"
     made = lock.read_text(encoding="utf-8") if lock.exists() else ""
     for path in sorted([*(layout.root / "data" / "cohorts").glob("*"), *(layout.root / "data").glob("*/*.csv")]):
-        stage = {"cohorts": "cohort", "assigned": "assign", "splits": "split"}.get(path.parent.name, "")
+        stage = {"cohorts": "cohort", "splits": "split"}.get(path.parent.name, "")
         known = set(asked.datasets if stage == "split" else asked.cohorts)
         if stage and path.stem not in known and f"  {stage}@{path.stem}:\n" in made:
             log.warning("%s is no longer in params.yaml: %s is removed (DVC's cache keeps it)", path.stem, path)

@@ -72,8 +72,12 @@ class Layout:
     def split(self, dataset: str) -> Path:
         return self.root / "data" / "splits" / f"{dataset}.csv"
 
+    @property
+    def assigned_folder(self) -> Path:
+        return self.root / "data" / "assigned"
+
     def assigned(self, cohort: str) -> Path:
-        return self.root / "data" / "assigned" / f"{cohort}.csv"
+        return self.assigned_folder / f"{cohort}.csv"
 
     @property
     def outer_folds(self) -> Path:

@@ -37,9 +37,7 @@ def ledger_inputs(layout: Layout, settings: Settings, tree: PhaseTree, device: s
     assigned = {name: read_assigned(layout, name) for name in sorted(names - set(beside))}
     for name, table in assigned.items():
         if list(table["finding_key"]) != list(cohorts[name].findings["finding_key"]):
-            raise StageError(
-                f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign {name}`"
-            )
+            raise StageError(f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign`")
     rows = rows_of_all(settings, cohorts)
     persons, linked = {}, {}
     of_target = rows[rows["dataset"] == dataset]

@@ -46,7 +46,7 @@ def rows_of(assigned: pd.DataFrame, subset: str) -> torch.Tensor:
 
 def read_assigned(layout: Layout, name: str, replicate: int = 0) -> pd.DataFrame:
     """data/assigned/COHORT.csv of one replicate: a row an image, in the order of the cohort's images."""
-    path = require(layout.assigned(name), f"lesion assign {name}")
+    path = require(layout.assigned(name), "lesion assign")
     assigned = pd.read_csv(path, dtype={"finding_key": str, "patient_id": str})
     return assigned[assigned["replicate"] == replicate].reset_index(drop=True)
 
@@ -65,7 +65,7 @@ def with_rows(layout: Layout, settings: Settings, name: str, assigned: pd.DataFr
     options = settings.cohorts[name]
     cohort = load_cohort(require(layout.cohort(name), f"lesion cohort {name}"))
     if list(assigned["finding_key"]) != list(cohort.findings["finding_key"]):
-        raise StageError(f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign {name}`")
+        raise StageError(f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign`")
     check_margin(cohort, settings)
     train_rows = rows_of(assigned, "train")
     zscore = fit_zscore(cohort, train_rows.numpy(), options)
