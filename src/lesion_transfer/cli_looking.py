@@ -110,7 +110,8 @@ def png(
         ),
     ] = "window",
 ) -> None:
-    """Convert every image below a folder to 8-bit PNG: SCAN.dcm to SCAN.png, a volume to SCAN-000.png, SCAN-001.png...
+    """Convert every DICOM, NIfTI and .mhd image below a folder to 8-bit PNG: SCAN.dcm to SCAN.png, a volume to
+    SCAN-000.png, SCAN-001.png...
 
     By default a file's own window counts (thesis 4.3.3), because that is what the cohorts see; what has none is
     stretched from its smallest to its largest value over the file, (p - min) * 255 / (max - min) (thesis 4.7.1). Files

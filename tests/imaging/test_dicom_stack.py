@@ -96,6 +96,38 @@ def test_localisers_become_one_stack_for_each_direction_and_size(write_series):
     assert read_stack(stacks[2]).volume.grid is None
 
 
+def tilted(degrees, turn_degrees=0.0):
+    """Directions whose rows rise by one angle and whose columns rise by another."""
+    row, column = np.radians([degrees, turn_degrees])
+    rises = [np.cos(row), 0.0, np.sin(row), 0.0, np.cos(column), np.sin(column)]
+    return {"ImageOrientationPatient": [float(f"{part:.8f}") for part in rises]}
+
+
+def test_slices_whose_normals_differ_by_more_than_their_rows_make_two_stacks(write_series):
+    stacks = write_series([(0.0, tilted(0)), (3.0, tilted(0.98, 0.98))])
+    assert [stack.shape[1] for stack in stacks] == [1, 1]
+
+
+def test_points_are_found_in_slices_that_tilt_to_either_side(write_series):
+    (stack,) = write_series([(3.0, tilted(0)), (0.0, tilted(0.9)), (6.0, tilted(-0.9))])
+    assert stack.index_of(np.array([10.0, 20.0, 30.0]) + 6.0 * NORMAL)[0] == 2
+
+
+def test_slices_of_another_pixel_spacing_are_a_stack_of_their_own(write_series):
+    coarse, fine = {"PixelSpacing": [1.0, 1.0]}, {"PixelSpacing": [0.5, 0.5]}
+    stacks = write_series([(0.0, fine), (3.0, coarse), (6.0, fine), (9.0, {"PixelSpacing": [1.0001, 1.0]})])
+    assert [read_stack(stack).volume.grid.spacing_mm for stack in stacks] == [
+        pytest.approx((6.0, 0.5, 0.5)),
+        pytest.approx((6.0, 1.0, 1.0)),
+    ]
+
+
+def test_captures_of_another_pixel_spacing_are_a_stack_of_their_own(write_series):
+    capture = {"ImageOrientationPatient": None}
+    stacks = write_series([(0.0, capture), (0.0, capture | {"PixelSpacing": None}), (0.0, capture)])
+    assert [stack.shape[1] for stack in stacks] == [2, 1]
+
+
 def test_each_image_keeps_its_own_window_and_rescale(write_series):
     (stack,) = write_series(
         [

@@ -65,6 +65,18 @@ def test_time_scaling_and_window_of_the_header(tmp_path):
     np.testing.assert_allclose(volume.window.apply(np.array([2.0, 11.0, 20.0])), [0, 127.5, 255])
 
 
+@pytest.mark.parametrize(("unit", "mm"), [("unknown", 1), ("mm", 1), ("meter", 1000), ("micron", 0.001)])
+def test_lengths_are_in_the_unit_of_the_header(tmp_path, unit, mm):
+    affine = np.diag([-1.0, -2.0, 3.0, 1.0])
+    affine[:3, 3] = [-10, 20, 30]
+    image = nibabel.Nifti1Image(np.zeros((2, 3, 4), np.int16), affine)
+    image.header.set_xyzt_units(unit, "sec")
+    nibabel.save(image, tmp_path / "x.nii")
+    grid = read_nifti(tmp_path / "x.nii").grid
+    np.testing.assert_allclose(grid.spacing_mm, np.array([3, 2, 1]) * mm)
+    np.testing.assert_allclose(grid.origin_lps_mm, np.array([10, -20, 30]) * mm)
+
+
 @pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_both_versions_and_byte_orders(tmp_path, kind, order):

@@ -1,6 +1,8 @@
-"""Small volumes to look at, whose voxels say where they are, and a browser."""
+"""Small volumes to look at, whose voxels say where they are, a PNG that lies, and a browser."""
 
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -37,6 +39,20 @@ def make_stack():
         return Stack(**{**given, "grid": lps_grid(), **changes})
 
     return make
+
+
+@pytest.fixture
+def write_bomb():
+    """write_bomb(path): a PNG of some bytes whose header declares 20,000 x 20,000 pixels."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def write(path):
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0))
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b""))
+
+    return write
 
 
 class Opened:

@@ -87,6 +87,15 @@ def test_a_later_session_goes_on_where_this_one_ended(folder, open_annotator):
     assert [(one.patient_id, one.reason) for one in exclusions] == [("no-b", "not_kept")]
 
 
+def test_a_click_on_the_outer_half_of_an_edge_pixel_is_a_centre_that_is_read(folder, open_annotator):
+    annotator = open_annotator()
+    click(annotator, -0.3, 39.4)
+    press(annotator, " ")
+    click(annotator, 59.4, -0.3)
+    findings = list(brain.read_findings(folder, folder, ["grey"], "world"))
+    assert [one.slices["grey"].centre_xy for one in findings] == [(0.0, 39.0), (59.0, 0.0)]
+
+
 def test_undo_takes_back_change_by_change(folder, open_annotator):
     annotator = open_annotator()
     click(annotator, 5, 5)
@@ -162,6 +171,9 @@ def test_a_folder_without_images_or_with_a_broken_table_is_a_sentence(tmp_path, 
         Annotations(tmp_path / "empty")
     (folder / "ground_truth.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DatasetError, match="no column file"):
+        Annotations(folder)
+    (folder / "ground_truth.csv").write_text("file\tlabel\tx\ty\n")
+    with pytest.raises(DatasetError, match="is separated by tabs; save it as CSV"):
         Annotations(folder)
 
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from PIL import Image
 from typer.testing import CliRunner
 
 from lesion_transfer.cli import app
+from lesion_transfer.errors import LesionError
 from lesion_transfer.viewing.screen import NoDisplayError
 
 RAMP = np.arange(40, 4040, 100, dtype=np.uint16).reshape(8, 5)
@@ -89,6 +91,15 @@ def test_png_counts_and_lists(series, tmp_path):
     (series / "broken.dcm").unlink()
     assert run("png", series, "--out", tmp_path / "out").exit_code == 0
     assert "window or range" in str(run("png", series, "--scale", "nice").exception)
+
+
+def test_a_folder_without_anything_for_png_is_a_sentence(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.jpg")
+    done = run("png", tmp_path)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, LesionError)
+    assert f"No DICOM, NIfTI, .mhd or .raw file was found below {tmp_path}." in str(done.exception)
+    assert "every DICOM, NIfTI and .mhd image" in " ".join(run("png", "--help").output.split())
 
 
 def test_help_teaches():

@@ -87,6 +87,23 @@ def test_a_drag_and_keys_change_the_window(make_stack, open_page):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("inverted", [False, True])
+def test_slices_that_cannot_be_read_are_black(make_stack, open_page, inverted):
+    stack = make_stack(inverted=inverted, windows=same_window(Window.spanning(-9000, 9000), 3, 4))
+    stack.voxels[0, 2] = np.nan
+    stack.voxels[0, 3, 2] = np.nan
+    shown, view = open_page(stack), View.opened(stack)
+    shown.press("a")
+    assert not shown.pixels.any()
+    assert shown.shows(view.auto_windowed())
+    shown.press("ArrowDown")
+    assert not shown.pixels[2].any()
+    assert shown.shows(view.walked(1))
+    shown.press("a")
+    assert np.abs(shown.pixels - view.walked(1).auto_windowed().shown())[2].max() == 0
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
 def test_the_page_shows_by_the_three_functions_of_dicom(make_stack, open_page, function):
     stack = make_stack(windows=same_window(Window(1200, 900, function), 3, 4))
@@ -179,17 +196,21 @@ def test_a_chosen_axis_is_the_only_one(make_stack, open_page):
 )
 def test_stored_values_are_the_voxels(values, kind):
     voxels = values.reshape(1, 2, 2, 3)
-    stored, low, step = quantised(voxels)
+    stored, low, step, has_nan = quantised(voxels)
+    assert not has_nan
     assert stored.dtype == kind
     spread = float(values.max()) - float(values.min())
     tolerance = 0 if step == 1 else spread / 65535 / 2 * 1.001
     assert np.abs(low + stored * step - voxels).max() <= tolerance
 
 
-def test_values_that_are_no_numbers_are_stored_as_the_smallest():
-    stored, low, _ = quantised(np.array([[[[np.nan, np.inf, -np.inf, 3.5, 7.0]]]]))
-    assert (low, stored.ravel().tolist()) == (3.5, [0, 65535, 0, 0, 65535])
-    stored, _, _ = quantised(np.array([[[[-1.7e308, 2.5, 4.5, 1.7e308]]]]))
+def test_nan_has_a_value_of_its_own_and_infinity_that_of_the_ends():
+    stored, low, step, has_nan = quantised(np.array([[[[np.nan, np.inf, -np.inf, 3.5, 7.0]]]]))
+    assert (low + step, stored.ravel().tolist(), has_nan) == (3.5, [0, 65535, 1, 1, 65535], True)
+    for most, kind in ((254, np.uint8), (255, np.uint16)):
+        stored, low, step, _ = quantised(np.array([[[[np.nan, 0.0, most]]]]))
+        assert (low, step, stored.dtype, stored.ravel().tolist()) == (-1, 1, kind, [0, 1, most + 1])
+    stored, _, _, _ = quantised(np.array([[[[-1.7e308, 2.5, 4.5, 1.7e308]]]]))
     assert stored.ravel().tolist() == [0, 0, 65535, 65535]
     for constant in (np.nan, 0.25, 5e-324):
         assert quantised(np.full((1, 1, 2, 2), constant))[0].tolist() == [[[[0, 0], [0, 0]]]]

@@ -13,6 +13,8 @@ from PIL import Image
 
 from lesion_transfer.errors import LesionError
 from lesion_transfer.imaging.dicom_files import read_display_values
+from lesion_transfer.imaging.dicom_frames import read_frames
+from lesion_transfer.viewing import png
 from lesion_transfer.viewing.png import convert_tree, to_8_bits
 
 RAMP = np.arange(40, 4040, 100, dtype=np.uint16).reshape(8, 5)
@@ -106,6 +108,39 @@ def test_what_is_not_its_own_is_never_replaced(tmp_path, write_dicom):
     write_dicom(tmp_path / "scan.dcm", RAMP[::-1])
     assert convert_tree(tmp_path, tmp_path / "out").n_pictures == 1
     assert (tmp_path / "out" / "scan.png").read_bytes() != before
+
+
+def test_a_hostile_picture_in_the_way_stops_nothing(tmp_path, write_dicom, write_bomb):
+    for name in ("a.dcm", "b.dcm"):
+        write_dicom(tmp_path / name, RAMP)
+    write_bomb(tmp_path / "a.png")
+    done = convert_tree(tmp_path, None)
+    assert done.n_pictures == 1
+    assert "a.png is there already and was not made by" in done.failures[0]
+    assert (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize("spacing_mm", [1e-9, 5e3])
+def test_a_size_of_pixels_that_png_cannot_hold_is_left_out(tmp_path, write_dicom, spacing_mm):
+    write_dicom(tmp_path / "a.dcm", RAMP, PixelSpacing=[spacing_mm, 1.0])
+    done = convert_tree(tmp_path, None)
+    assert (done.n_pictures, done.failures) == (1, ())
+    with Image.open(tmp_path / "a.png") as image:
+        assert "dpi" not in image.info
+
+
+def test_an_error_that_nobody_foresaw_is_only_named_and_stops_nothing(tmp_path, write_dicom, monkeypatch):
+    for name in ("a.dcm", "b.dcm"):
+        write_dicom(tmp_path / name, RAMP)
+
+    def fails_once(path):
+        if path.name == "a.dcm":
+            raise ValueError("DOE^JOHN is no number")
+        return read_frames(path)
+
+    monkeypatch.setattr(png, "read_frames", fails_once)
+    done = convert_tree(tmp_path, None)
+    assert (done.n_pictures, done.failures) == (1, (f"{tmp_path / 'a.dcm'}: ValueError",))
 
 
 def test_colour_stays_colour_and_frames_become_pictures(tmp_path, write_dicom):

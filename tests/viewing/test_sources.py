@@ -13,6 +13,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from lesion_transfer.datasets.finding import DatasetError
 from lesion_transfer.datasets.prostatex_ktrans import read_ktrans
 from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.viewing.page import write_page
 from lesion_transfer.viewing.png import convert_tree
 from lesion_transfer.viewing.positions import Positions
 from lesion_transfer.viewing.sources import NothingToViewError, entries_of
@@ -179,6 +180,15 @@ def test_pictures_that_png_made_beside_their_images_are_not_shown_twice(tmp_path
     assert [entry.title for entry in entries_of(tmp_path / "out", NOWHERE)] == ["a.png"]
 
 
+def test_a_hostile_picture_hides_nothing_beside_it(tmp_path, write_dicom, write_bomb):
+    write_dicom(tmp_path / "a.dcm", RAMP)
+    write_bomb(tmp_path / "big.png")
+    image, picture = entries_of(tmp_path, NOWHERE)
+    np.testing.assert_array_equal(read(image).voxels[0, 0], RAMP)
+    with pytest.raises(UnreadableFileError, match=r"big\.png"):
+        read(picture)
+
+
 def test_volumes_are_marked_at_positions_in_the_patient(tmp_path):
     affine = np.array([[-2.0, 0, 0, 30], [0, -3.0, 0, 40], [0, 0, 4.0, -20], [0, 0, 0, 1]])
     nibabel.save(nibabel.Nifti1Image(np.zeros((5, 6, 7), np.int16), affine), tmp_path / "a.nii")
@@ -286,6 +296,31 @@ def test_a_page_of_files_that_were_not_de_identified_names_nobody(tmp_path, writ
     (entry,) = entries_of(tmp_path, NOWHERE)
     assert "patient not de-identified" in entry.title
     assert "john" not in f"{entry.title} {read(entry)}".casefold().replace(str(tmp_path).casefold(), "")
+
+
+def test_a_stack_is_named_only_where_every_image_was_de_identified(tmp_path, write_dicom):
+    for number, removed in enumerate(("YES", "NO")):
+        tags = {"PatientID": "DOE JOHN", "InstanceNumber": number + 1, "PatientIdentityRemoved": removed}
+        write_dicom(tmp_path / f"{number}.dcm", RAMP, ImagePositionPatient=[0.0, 0.0, 3.0 * number], **tags)
+    (entry,) = entries_of(tmp_path, NOWHERE)
+    assert "patient not de-identified" in entry.title
+    assert "DOE" not in entry.title
+
+
+def test_a_page_counts_the_files_that_cannot_be_read_and_keeps_their_paths_to_itself(tmp_path, write_dicom):
+    folder = tmp_path / "export" / "DOE_JOHN_19500101"
+    for number in range(3):
+        tags = {"InstanceNumber": number + 1, "PatientIdentityRemoved": "NO"}
+        write_dicom(folder / f"{number}.dcm", RAMP, ImagePositionPatient=[0.0, 0.0, 3.0 * number], **tags)
+    broken = folder / "1.dcm"
+    broken.write_bytes(broken.read_bytes()[:-20])
+    entries = entries_of(tmp_path / "export", NOWHERE)
+    write_page(entries, tmp_path / "view.html")
+    text = (tmp_path / "view.html").read_text("utf-8")
+    assert "DOE_JOHN" not in text
+    assert "1 of 3 images cannot be read." in text
+    (problem,) = read(entries[0]).problems
+    assert str(broken) in problem
 
 
 def test_what_is_no_image_is_a_sentence(tmp_path, write_dicom):

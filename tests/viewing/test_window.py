@@ -123,6 +123,11 @@ def test_it_opens_with_the_first_series_that_can_be_read(make_stack):
         Viewer(figure, [Entry("bad", "", 0, broken)])
 
 
+def test_a_file_that_cannot_be_read_is_named_in_the_window(make_stack, open_viewer):
+    viewer = open_viewer(make_stack(problems=("a/1.dcm: damaged.",), notes=("A position is outside.",)))
+    assert viewer._note.get_text() == "a/1.dcm: damaged."
+
+
 def test_reading_many_images_is_told_in_the_window(make_stack):
     told = []
 

@@ -1,6 +1,7 @@
 """The images of a DICOM series as volumes: sorted along their normal, repeated positions as points in time."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,19 +11,20 @@ from lesion_transfer.imaging.dicom_frames import read_frames
 from lesion_transfer.imaging.dicom_index import InstanceHeader, Series
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
-from lesion_transfer.imaging.geometry import SliceGeometry, positions_along_normal_mm
+from lesion_transfer.imaging.geometry import SliceGeometry, distances_mm, positions_along_normal_mm
 from lesion_transfer.imaging.volume import Grid, Volume, check_voxels
 
 logger = logging.getLogger(__name__)
 
 _SAME_PLACE_MM = 0.01
-_SAME_DIRECTION = 0.9998  # one degree
+_SAME_DIRECTION = 0.9998  # one degree, as positions_along_normal_mm demands of normals
+_SAME_SPACING = 1e-3  # of the spacing
 _EVEN_GAPS = 0.05  # of the median gap
 
 
 @dataclass(frozen=True)
 class DicomStack:
-    """Images of a series that have one size and one orientation.
+    """Images of a series that have one size, one pixel spacing and one orientation.
 
     images: [time][slice], from the headers alone; slices run along their normal. time_names: what tells the points in
     time apart, `b = 800 s/mm2`; empty for a single one.
@@ -56,7 +58,8 @@ class DicomStack:
     def _reach_mm(self) -> float:
         planes = [image.geometry for image in self.images[0] if image.geometry is not None]
         # several images may lie in one place
-        gaps = np.diff(np.unique(np.round(positions_along_normal_mm(planes) / _SAME_PLACE_MM))) * _SAME_PLACE_MM
+        places_mm = distances_mm(planes, planes[0].position_lps_mm)
+        gaps = np.diff(np.unique(np.round(places_mm / _SAME_PLACE_MM))) * _SAME_PLACE_MM
         gap_mm = float(np.median(gaps)) if len(gaps) else self.images[0][0].slice_thickness_mm or 0.0
         return gap_mm / 2 + _SAME_PLACE_MM
 
@@ -85,14 +88,21 @@ def stacks_of(series: Series) -> list[DicomStack]:
 
 
 def _belong_together(one: InstanceHeader, other: InstanceHeader) -> bool:
-    if (one.rows, one.columns) != (other.rows, other.columns):
+    if (one.rows, one.columns) != (other.rows, other.columns) or not _same_spacing(one.spacing_mm, other.spacing_mm):
         return False
     if one.geometry is None or other.geometry is None:
         return one.geometry is other.geometry
     return bool(
         np.dot(one.geometry.row_cosine, other.geometry.row_cosine) >= _SAME_DIRECTION
         and np.dot(one.geometry.column_cosine, other.geometry.column_cosine) >= _SAME_DIRECTION
+        and np.dot(one.geometry.normal, other.geometry.normal) >= _SAME_DIRECTION
     )
+
+
+def _same_spacing(one_mm: tuple[float, float] | None, other_mm: tuple[float, float] | None) -> bool:
+    if one_mm is None or other_mm is None:
+        return one_mm is other_mm
+    return all(math.isclose(*pair, rel_tol=_SAME_SPACING) for pair in zip(one_mm, other_mm, strict=True))
 
 
 def _arranged(series: Series, images: list[InstanceHeader]) -> DicomStack:

@@ -19,6 +19,9 @@ SUFFIXES = (".nii", ".nii.gz")
 _MAX_OFFSET = 2**26
 """Bytes of header extensions that are passed over to reach the voxels."""
 _HEADERS: dict[int, type[Nifti1Header]] = {348: Nifti1Header, 540: Nifti2Header}
+_SPATIAL_UNIT = 0b111
+_UNITS_MM = {1: 1000.0, 3: 1e-3}
+"""Of the codes in these bits of xyzt_units: metre and micron; 2 is the millimetre, 0 says nothing."""
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -31,7 +34,8 @@ def read_nifti(path: Path) -> Volume:
     """The volume of a 3-D or 4-D NIfTI-1 or NIfTI-2 file, turned to the patient's axes.
 
     Slices run from feet to head, rows from front to back, columns from the patient's right to left, whatever the order
-    in the file (voxels are reordered, never interpolated). The window is the header's cal_min and cal_max.
+    in the file (voxels are reordered, never interpolated). Lengths are in the header's unit, millimetres where it names
+    none. The window is the header's cal_min and cal_max.
 
     nibabel reads header and voxels, but no header extension: those may claim any size. Raises UnreadableFileError.
     """
@@ -93,7 +97,8 @@ def _shape(header: Nifti1Header, path: Path) -> tuple[int, ...]:
 
 
 def _turned(voxels: np.ndarray, header: Nifti1Header, path: Path) -> Volume:
-    affine = np.asarray(header.get_best_affine(), dtype=float)
+    affine = np.array(header.get_best_affine(), dtype=float)
+    affine[:3] *= _UNITS_MM.get(int(header["xyzt_units"]) & _SPATIAL_UNIT, 1.0)
     try:
         if int(header["sform_code"]) == int(header["qform_code"]) == 0:
             raise GeometryError("the file gives none, and nibabel makes one up")

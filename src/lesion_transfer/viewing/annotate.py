@@ -45,13 +45,13 @@ class Annotator:
         self.number = max(0, min(number, len(self.annotations.images) - 1))
         self._axes.clear()
         self._axes.set_axis_off()
-        self._readable = True
+        self._shape: tuple[int, ...] | None = None
         try:
             pixels = read_grey(self.annotations.folder / self.image)
         except UnreadableFileError as error:
-            self._readable = False
             logger.warning("%s", error)
         else:
+            self._shape = pixels.shape
             self._axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         self._tell()
 
@@ -73,16 +73,18 @@ class Annotator:
             self._axes.plot(x, y, "+", markersize=6, markeredgecolor=MARK)
             self._axes.axis(limits)
         n_done = sum(one.is_done for one in everything)
-        readable = "" if self._readable else "cannot be read · "
+        readable = "cannot be read · " if self._shape is None else ""
         self._title.set_text(f"{self.number + 1} of {len(images)}: {self.image}")
         self._caption.set_text(f"{readable}{label} · {state} · {n_done} of {len(images)} done")
         self._figure.canvas.draw_idle()
 
     def on_press(self, event: MouseEvent) -> None:
-        """The left button marks the centre."""
+        """The left button marks the centre; in the outer half of an edge pixel, the middle of that pixel."""
         inside = event.inaxes is self._axes and event.xdata is not None and event.ydata is not None
-        if event.button == MouseButton.LEFT and inside and self._readable:
-            self.annotations.mark(self.image, float(event.xdata or 0), float(event.ydata or 0))
+        if event.button == MouseButton.LEFT and inside and self._shape is not None:
+            rows, columns = self._shape
+            x, y = (min(max(part or 0.0, 0.0), n - 1.0) for part, n in ((event.xdata, columns), (event.ydata, rows)))
+            self.annotations.mark(self.image, x, y)
             self._tell()
 
     def on_key(self, event: KeyEvent) -> None:

@@ -1,5 +1,7 @@
 """DICOM images to look at: a series as volumes, an image of several frames by itself."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lesion_transfer.imaging.dicom_frames import read_frames
@@ -14,7 +16,7 @@ def stack_entry(stack: DicomStack, positions: Positions) -> Entry:
     """The images of a series that form a stack."""
     times, slices, rows, columns = stack.shape
     first = stack.images[0][0]
-    title = _title(first)
+    title = _title([image for images in stack.images for image in images])
     size = f"{slices} slices of {rows} x {columns}" + (f", {times} times" if times > 1 else "")
 
     def read(moved: Moved) -> Stack:
@@ -33,7 +35,8 @@ def stack_entry(stack: DicomStack, positions: Positions) -> Entry:
             inverted=pixels.inverted,
             time_names=stack.time_names,
             marks=marks,
-            notes=pixels.problems + outside,
+            notes=outside,
+            problems=pixels.problems,
             reslice=pixels.volume.grid is not None,
             pixel_mm=first.spacing_mm,
         )
@@ -41,11 +44,12 @@ def stack_entry(stack: DicomStack, positions: Positions) -> Entry:
     return Entry(title, size, times * slices * rows * columns, read)
 
 
-def _title(image: InstanceHeader) -> str:
-    number = "" if image.series_number is None else f"{image.series_number} "
-    if image.identity_problem:  # pages are passed on, and neither text need be a pseudonym
-        return f"patient not de-identified · {number}{image.modality}"
-    return f"{image.patient_id or 'no PatientID'} · {number}{image.series_description or image.modality}"
+def _title(images: Sequence[InstanceHeader]) -> str:
+    first = images[0]
+    number = "" if first.series_number is None else f"{first.series_number} "
+    if any(image.identity_problem for image in images):  # pages are passed on, and neither text need be a pseudonym
+        return f"patient not de-identified · {number}{first.modality}"
+    return f"{first.patient_id or 'no PatientID'} · {number}{first.series_description or first.modality}"
 
 
 def frames_entry(image: InstanceHeader, positions: Positions) -> Entry:
@@ -53,7 +57,7 @@ def frames_entry(image: InstanceHeader, positions: Positions) -> Entry:
 
     A place repeated in time or by b-value makes no volume: its frames stay slices one after the other.
     """
-    title = _title(image)
+    title = _title([image])
 
     def read(moved: Moved) -> Stack:
         frames = read_frames(image.file)

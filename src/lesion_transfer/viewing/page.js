@@ -57,12 +57,13 @@
   }
 
   function greys(window) {
-    const { bytes, low, step, inverted } = stack();
+    const { bytes, low, step, hasNan, inverted } = stack();
     const table = new Uint8Array(bytes === 1 ? 256 : 65536);
     for (let stored = 0; stored < table.length; stored++) {
       const grey = Math.round(shown(low + stored * step, window));
       table[stored] = inverted ? 255 - grey : grey;
     }
+    if (hasNan) table[0] = 0; // where there is no value it is black, in an inverted image too
     return table;
   }
 
@@ -210,7 +211,8 @@
     for (let row = 0; row < rows; row++)
       for (let column = 0; column < columns; column++)
         values.push(voxels[planeOffset() + row * rowStep + column * columnStep]);
-    const sorted = Float64Array.from(values).sort();
+    const sorted = Float64Array.from(values.filter((stored) => stored || !stack().hasNan)).sort();
+    if (!sorted.length) return;
     const at = (share) => stack().low + sorted[Math.round(share * (sorted.length - 1))] * stack().step;
     const [low, high] = [at(0.005), at(0.995)];
     state.window = [(low + high) / 2, high - low, "LINEAR_EXACT"];

@@ -106,7 +106,7 @@ def render_page(stacks: Sequence[dict[str, Any]], pixels: Sequence[str]) -> str:
 
 def _packed(stack: Stack, axis: int | None) -> tuple[dict[str, Any], str]:
     """What page.js needs to know of a stack, and its voxels as base64 of gzip."""
-    stored, low, step = quantised(stack.voxels)
+    stored, low, step, has_nan = quantised(stack.voxels)
     shape = stack.voxels.shape[1:]
     layouts = [layout for layout in stack.layouts if axis is None or layout.axis == axis] or [stack.layouts[0]]
     windows = [[window.centre, window.width, window.function] for row in stack.windows for window in row]
@@ -120,33 +120,44 @@ def _packed(stack: Stack, axis: int | None) -> tuple[dict[str, Any], str]:
         "bytes": stored.dtype.itemsize,
         "low": low,
         "step": step,
+        "hasNan": has_nan,
         "windows": windows,
         "windowName": stack.window_name,
         "inverted": stack.inverted,
         "timeNames": list(stack.time_names),
         "sliceNames": list(stack.slice_names),
-        "notes": list(stack.notes),
+        "notes": _notes(stack),
         "layouts": [_described(layout, shape, stack) for layout in layouts],
     }
     packed = gzip.compress(stored.astype(stored.dtype.newbyteorder("<")).tobytes(), compresslevel=6, mtime=0)
     return described, base64.b64encode(packed).decode("ascii")
 
 
-def quantised(voxels: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """(stored, low, step): voxels = low + stored * step, stored of 8 or 16 bits; values that are not finite as `low`.
+def _notes(stack: Stack) -> list[str]:
+    """What is missing. Pages are passed on and paths can name the patient: unreadable images are only counted."""
+    n_images = stack.voxels.shape[0] * stack.voxels.shape[1]
+    unreadable = [f"{len(stack.problems)} of {n_images} images cannot be read."] if stack.problems else []
+    return [*unreadable, *stack.notes]
 
-    Whole numbers that span less than 65,536 are kept as they are; others within half of 1/65535 of their range.
+
+def quantised(voxels: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
+    """(stored, low, step, has_nan): voxels = low + stored * step, stored of 8 or 16 bits; where some are nan, 0 is nan.
+
+    Whole numbers that span less than 65,536 (beside nan one less) are kept as they are; others within half of 1/65534
+    of their range. Infinite values become the smallest or the largest.
     """
     low, high = finite_range(voxels)
     planes = [voxels[place] for place in np.ndindex(*voxels.shape[:2])]
-    whole = high - low <= _STEPS_16 and all(_is_whole(plane) for plane in planes)
-    step = 1.0 if whole else (high - low) / _STEPS_16 or 1.0  # a constant has no range to divide
-    kind = np.uint8 if whole and high - low <= _STEPS_8 else np.uint16
+    has_nan = any(bool(np.isnan(plane).any()) for plane in planes)
+    steps = _STEPS_16 - has_nan
+    whole = high - low <= steps and all(_is_whole(plane) for plane in planes)
+    step = 1.0 if whole else (high - low) / steps or 1.0  # a constant has no range to divide
+    kind = np.uint8 if whole and high - low <= _STEPS_8 - has_nan else np.uint16
     stored = np.empty(voxels.shape, kind)
     for place in np.ndindex(*voxels.shape[:2]):
-        values = np.clip(np.nan_to_num(voxels[place].astype(np.float64), nan=low), low, high)
-        stored[place] = np.rint((values - low) / step)
-    return stored, low, step
+        values = np.clip(voxels[place].astype(np.float64), low, high)
+        stored[place] = np.nan_to_num(np.rint((values - low) / step) + has_nan)
+    return stored, low - has_nan * step, step, has_nan
 
 
 def _is_whole(plane: np.ndarray) -> bool:

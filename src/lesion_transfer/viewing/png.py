@@ -23,6 +23,8 @@ _Picture = tuple[str, np.ndarray, tuple[float, float] | None]
 """What follows the name, (rows, columns) or (rows, columns, 3) uint8, and (between rows, between columns) in mm."""
 MAKER = "lesion png"
 _MM_AN_INCH = 25.4
+_MOST_DOTS_A_METRE = 2**31 - 1
+"""What pHYs can hold: PNG's integers of four bytes end there (PNG, 3rd edition, 7.1)."""
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
@@ -60,11 +62,14 @@ def convert_tree(
     (`to_8_bits`), `range` all by its range; colour stays as it is. Where the file gives the size of a pixel, so does
     the picture (pHYs, dots a metre).
 
-    One that fails never stops the others. A file that this command did not make is never replaced.
+    One that fails never stops the others. A file that this command did not make is never replaced. Raises LesionError
+    for what is no folder or holds no such image.
     """
     if not folder.is_dir():
         raise LesionError(f"{folder} is no folder: name the folder whose images become PNG files.")
     files = [file for file in files_below(folder) if _is_image(file)]
+    if not files:
+        raise LesionError(f"No DICOM, NIfTI, .mhd or .raw file was found below {folder}.")
     taken = Counter((file.parent, _stem(file).casefold()) for file in files)
     written: set[Path] = set()
     failures: list[str] = []
@@ -79,12 +84,18 @@ def convert_tree(
                     raise LesionError(f"{file}: its picture {picture.name} would replace that of another file.")
                 _write(picture, pixels, spacing_mm)
                 written.add(picture)
-        except LesionError as error:
-            failures.append(str(error))
-        except (OSError, MemoryError) as error:
-            failures.append(f"{file}: {error or type(error).__name__}")
+        except Exception as error:  # a hostile value can fail anywhere on its way to the picture
+            failures.append(_reason(file, error))
     moved(len(files), len(files))
     return Conversion(len(files), len(written), tuple(failures))
+
+
+def _reason(file: Path, error: Exception) -> str:
+    """Why a file became no picture. An error that was not foreseen is only named: its text may quote the header."""
+    if isinstance(error, LesionError):
+        return str(error)
+    said = str(error) if isinstance(error, OSError | MemoryError) else ""
+    return f"{file}: {said or type(error).__name__}"
 
 
 def _is_image(file: Path) -> bool:
@@ -146,10 +157,19 @@ def _write(target: Path, pixels: np.ndarray, spacing_mm: tuple[float, float] | N
         raise LesionError(f"{target} is there already and was not made by {MAKER}, so it is left as it is: use --out.")
     made_by = PngImagePlugin.PngInfo()
     made_by.add_text("Software", MAKER)
-    # Programs that know of it show pixels that are no squares as they are, and measure in millimetres.
-    size = {} if spacing_mm is None else {"dpi": tuple(_MM_AN_INCH / length for length in reversed(spacing_mm))}
     with replacing(target) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=made_by, **size)
+        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=made_by, **_resolution(spacing_mm))
+
+
+def _resolution(spacing_mm: tuple[float, float] | None) -> dict[str, tuple[float, float]]:
+    """What tells Pillow the size of a pixel, for pHYs; nothing where it is unknown or pHYs cannot hold it.
+
+    Programs that know of it show pixels that are no squares as they are, and measure in millimetres.
+    """
+    if spacing_mm is None or not all(1 <= 1000 / length <= _MOST_DOTS_A_METRE for length in spacing_mm):
+        return {}
+    rows_mm, columns_mm = spacing_mm
+    return {"dpi": (_MM_AN_INCH / columns_mm, _MM_AN_INCH / rows_mm)}
 
 
 def is_own(target: Path) -> bool:
@@ -157,5 +177,5 @@ def is_own(target: Path) -> bool:
     try:
         with Image.open(target, formats=["PNG"]) as image:
             return image.info.get("Software") == MAKER
-    except (OSError, SyntaxError, ValueError):
+    except Exception:  # Pillow raises many kinds for a damaged or hostile file
         return False

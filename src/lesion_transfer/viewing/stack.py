@@ -64,7 +64,8 @@ class Stack:
     voxels: (times, slices, rows, columns), any real type, also memory-mapped.
     windows: [time][slice], what the file asks each image to be shown with; window_name: what that is called.
     slice_names, time_names: captions; empty where the number says enough.
-    notes: sentences about what is missing.
+    notes: sentences about what is missing. problems: a sentence for each image that cannot be read; it names the file,
+    whose path may tell who the patient is.
     pixel_mm: (height, width) of a pixel of an acquired plane, where there is no grid that says it; None where unknown.
     reslice: whether the slices make up a volume that can be cut across the other axes.
     """
@@ -79,6 +80,7 @@ class Stack:
     slice_names: tuple[str, ...] = ()
     marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     reslice: bool = True
     pixel_mm: tuple[float, float] | None = None
     layouts: tuple[PlaneLayout, ...] = field(init=False)

@@ -122,7 +122,7 @@ class Viewer:
         position = f"{self.number + 1} of {len(self.entries)}: " if len(self.entries) > 1 else ""
         self._title.set_text(position + view.stack.title)
         self._caption.set_text(view.caption())
-        self._note.set_text(view.stack.notes[0] if view.stack.notes else "")
+        self._note.set_text(next(iter(view.stack.problems + view.stack.notes), ""))
         self._figure.canvas.draw_idle()
 
     def _edge_letters(self) -> Iterator[Artist]:
