@@ -82,6 +82,15 @@ def test_images_of_a_group_are_one_patient_and_stay_together(source):
     assert (grey.pixels == 50).all()
 
 
+@pytest.mark.parametrize(
+    "rows", ["yes/Y1.jpg,True,1,1,P#1\nyes/Y2.jpg,True,1,1,P@1", "a/Y#1.jpg,True,1,1,\na/Y@1.jpg,True,1,1,"]
+)
+def test_two_patients_whose_names_would_be_one_stop(source, rows):
+    (source / "ground_truth.csv").write_text(f"file,label,x,y,patient_group\n{rows}\n")
+    with pytest.raises(DatasetError, match=r"#1' and '.*@1' would both be the patient .*_1, .*rename one"):
+        read(source)
+
+
 def test_the_thesis_table_names_images_by_stem(source):
     (source / "ground_truth.csv").unlink()
     (source / "brains.csv").write_text(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydicom.uid import EnhancedCTImageStorage
 
 from lesion_transfer.datasets import lungx
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding
@@ -97,6 +98,56 @@ def test_positions_count_from_one_and_slices_by_instance_number(source):
     assert float(ct.pixels[0, 0]) == pytest.approx(((1002 - 1024) - (-600.5)) / 1499 * 255 + 127.5, abs=1e-3)
 
 
+def test_a_patient_in_two_spellings_is_one_patient_with_the_first_of_them(source):
+    (source / TEST).write_text(
+        f"{TEST_TEXT.splitlines()[0]}\n"
+        "LUNGx-CT001;1;5, 3;1;Benign nodule\n"
+        "ct-training-LC001;1;5, 3;1;Benign nodule\n"
+        "lungx-ct001;1;5, 3;2;Benign nodule\n"
+    )
+    assert [(one.finding_key, one.patient_id) for one in read(source)] == [
+        ("CT-Training-lc001/1/1", "CT-Training-lc001"),
+        ("CT-Training-lc001/1/2", "CT-Training-lc001"),
+        ("CT-Training-be001/1/1", "CT-Training-be001"),
+        ("LUNGx-CT001/1/1", "LUNGx-CT001"),
+        ("LUNGx-CT001/1/2", "LUNGx-CT001"),
+    ]
+
+
+def test_two_patients_whose_names_would_be_one_stop(source):
+    (source / TEST).write_text(f"{TEST_TEXT.splitlines()[0]}\nA#1;1;5, 3;1;Benign nodule\nA@1;1;5, 3;1;Benign nodule\n")
+    with pytest.raises(DatasetError, match=r"'A#1' and 'A@1' would both be the patient A_1.*rename one"):
+        read(source)
+
+
+def test_an_image_number_with_a_fraction_is_no_position(source):
+    (source / TEST).write_text(
+        f"{TEST_TEXT.splitlines()[0]}\nLUNGx-CT001;1;5, 3;2.9;Benign nodule\nLUNGx-CT001;2;5, 3;2.0;Benign nodule\n"
+    )
+    refused, read_as_whole = read(source)[2:]
+    assert refused.reason == "bad_position"
+    assert "'2.9' in line 2" in refused.detail
+    assert read_as_whole.slices["ct"].file.name == "2.dcm"
+
+
+def test_an_enhanced_image_is_refused_as_its_rescale_is_not_read(source, write_enhanced):
+    path = source / "LUNGx-CT001" / "1.dcm"
+    write_enhanced(
+        path,
+        np.full((1, 7, 8), 1064, np.int16),
+        SOPClassUID=EnhancedCTImageStorage,
+        PatientID="LUNGx-CT001",
+        StudyInstanceUID="1.1",
+        SeriesInstanceUID="1.1.2",
+        Modality="CT",
+        InstanceNumber=1,
+    )
+    refused = next(one for one in read(source) if one.finding_key == "LUNGx-CT001/1/1")
+    assert refused.reason == "unreadable_file"
+    assert refused.detail.startswith("LUNGx-CT001/1.dcm: ")
+    assert "functional groups" in refused.detail
+
+
 def test_the_larger_series_of_a_patient_is_taken(source, write_dicom):
     write_dicom(
         source / "scout.dcm",
@@ -138,9 +189,8 @@ def test_published_tables_have_83_nodules(real_data):
     found = read(real_data / "lung")
     assert len(found) == 83
     assert {one.reason for one in found} == {"not_in_source"}
-    rows = [row for name in lungx.TABLES for row in lungx._nodule_rows(real_data / "lung" / name, lungx.KeyCounter())]
     labels = []
-    for row in rows:
+    for row in lungx._nodule_rows(real_data / "lung"):
         try:
             labels.append(lungx.nodule_label(row.row))
         except lungx.RefusalError as refusal:

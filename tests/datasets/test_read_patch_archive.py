@@ -1,12 +1,14 @@
 """Findings that arrive already cut out."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 
 from lesion_transfer.datasets import patch_archive
 from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding
+from lesion_transfer.datasets.patch_scale import DisplayScale
 
 
 def write(folder, images, text):
@@ -36,6 +38,16 @@ def test_rows_join_images_by_their_order(tmp_path):
     assert (third.slices["t2"].centre_xy, third.slices["t2"].spacing_mm) == ((2.5, 1.5), None)
     np.testing.assert_array_equal(second.slices["t2"].pixels, images[2, 0])
     assert second.slices["t2"].pixels.dtype == np.float32
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_may_be_saved_in_any_way_that_excel_knows(tmp_path, encoding, separator):
+    folder = write(tmp_path, np.ones((1, 1, 3, 3), np.uint8), "")
+    text = "patient_id,finding_id,zone\r\nÄ,7,PZ\r\n".replace(",", separator)
+    (folder / "findings.csv").write_bytes(text.encode(encoding))
+    (finding,) = read(folder)
+    assert (finding.patient_id, finding.finding_id, finding.zone) == ("Ä", "7", "PZ")
 
 
 def test_only_the_ids_are_needed(tmp_path):
@@ -70,6 +82,35 @@ def test_channels_of_other_ranges_are_stretched_each_on_its_own(tmp_path):
         np.testing.assert_allclose(one.pixels, [[0, 255]])
 
 
+def stretched_by_one_pixel():
+    images = np.random.default_rng(0).uniform(0, 300, (4, 2, 30, 30)).astype(np.float32)
+    images[2, 1, 3, 4] = 1e6
+    return images
+
+
+FOUR = "patient_id,finding_id\nA,1\nA,2\nB,1\nC,1\n"
+
+
+def test_a_scale_that_a_few_extreme_pixels_make_is_warned_of(tmp_path, caplog):
+    found = read(write(tmp_path, stretched_by_one_pixel(), FOUR), ["t2", "adc"])
+    (said,) = caplog.messages
+    assert re.search(r"images\.npy, channel adc: .* to 1e\+06 .*0\.1 to 99\.9 % .* to 29\d", said)
+    assert found[0].slices["adc"].pixels.max() < 1
+
+
+@pytest.mark.parametrize("change", [lambda one: one.clip(0, 300), lambda one: one.astype(bool)])
+def test_other_scales_are_not_warned_of(tmp_path, caplog, change):
+    read(write(tmp_path, change(stretched_by_one_pixel()), FOUR), ["t2", "adc"])
+    assert not caplog.messages
+
+
+def test_the_scale_of_the_training_is_not_warned_of(tmp_path, caplog):
+    folder = write(tmp_path, stretched_by_one_pixel(), FOUR)
+    trained = DisplayScale((0.0, 0.0), (300.0, 300.0))
+    list(patch_archive.read_findings(folder, folder, ["t2", "adc"], "world", trained))
+    assert not caplog.messages
+
+
 def test_rows_that_cannot_be_used_are_excluded(tmp_path):
     images = np.ones((8, 1, 4, 4), np.float32)
     images[5] = np.nan
@@ -94,6 +135,20 @@ A,8,True,1,1,1,1
         "7": "outside_volume",
     }
     assert sum(isinstance(one, Finding) for one in found) == 2
+
+
+@pytest.mark.parametrize(("first", "second", "name"), [("A#1", "A@1", "A_1"), ("7", "-7", "7"), ("A_1", "A#1", "A_1")])
+def test_two_patients_whose_names_would_be_one_stop(tmp_path, first, second, name):
+    text = f"patient_id,finding_id\n{first},1\nB,1\n{second},1\n"
+    folder = write(tmp_path, np.ones((3, 1, 2, 2), np.uint8), text)
+    said = f"findings.csv: '{first}' and '{second}' would both be the patient {name}, .*rename one"
+    with pytest.raises(DatasetError, match=said):
+        read(folder)
+
+
+def test_an_id_that_is_refused_anyway_merges_nobody(tmp_path):
+    folder = write(tmp_path, np.ones((3, 1, 2, 2), np.uint8), "patient_id,finding_id\nA_1,1\nA/1,1\nA_1,2\n")
+    assert [getattr(one, "reason", None) for one in read(folder)] == [None, "bad_row", None]
 
 
 @pytest.mark.parametrize("n_images", [1, 3])

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from lesion_transfer.datasets import prostatex
@@ -296,6 +298,67 @@ def test_keys_stay_unique_where_fids_repeat_and_patients_stay_together(source):
     assert [one.finding_key for one in found] == ["P2/1/1", "P2/1/2", "P1/1/1", "P3/1/1"]
     assert [one.label for one in found[:3]] == [True, False, True]
     assert found[3].reason == "not_in_source"
+
+
+def test_a_patient_in_two_spellings_is_one_patient_with_the_first_of_them(source):
+    source.patient("Pa")
+    source.patient("P2", study="2.1")
+    source.finding("10 12 6", patient="Pa", k=0)
+    source.finding("10 12 6", patient="P2", k=0)
+    source.finding("10 12 3", patient="pA", k=3)
+    found = source.read(["t2"], "instance_number")
+    assert [(one.finding_key, one.patient_id) for one in found] == [
+        ("Pa/1/1", "Pa"),
+        ("Pa/1/2", "Pa"),
+        ("P2/1/1", "P2"),
+    ]
+    # The rows of the images table are the finding's whichever way they are spelt.
+    assert [stored(one.slices["t2"]) for one in found] == [103, 100, 103]
+
+
+def test_a_spelling_is_the_same_in_both_tables(source):
+    source.patient("Pa")
+    source.finding(patient="Pa")
+    source.read()
+    (source.folder / "ProstateX-Findings-Test.csv").write_text("ProxID,fid,pos,zone\nPA,1,10 12 3,TZ\n")
+    (source.folder / "ProstateX-Images-Test.csv").write_text("ProxID,fid,pos,ijk,DCMSerDescr,DCMSerNum\n")
+    found = prostatex.read_findings(source.folder, source.folder, ["t2"], "world", chosen="both")
+    assert [one.finding_key for one in found] == ["Pa/1/1", "Pa/1/2"]
+
+
+def test_an_image_of_two_patients_is_read_for_both_and_tells_that_they_are_one(source):
+    for patient in ("P1", "P2"):
+        for place in range(N_SLICES):
+            source.series(
+                4,
+                "t2_tse_tra",
+                patient=patient,
+                value=100 + place,
+                places=1,
+                SOPInstanceUID=f"1.2.{place + 1}",
+                ImagePositionPatient=[0.0, 0.0, GAP_MM * place],
+            )
+        source.finding(patient=patient)
+    first, second = source.read(["t2"])
+    assert first.slices["t2"].sop_uid == second.slices["t2"].sop_uid == "1.2.3"
+
+
+def test_enhanced_images_are_refused_as_their_rescale_is_not_read(source):
+    def group(**tags):
+        item = Dataset()
+        item.update(tags)
+        return Sequence([item])
+
+    source.series(
+        4,
+        "t2_tse_tra",
+        SharedFunctionalGroupsSequence=group(
+            PixelValueTransformationSequence=group(RescaleSlope=2, RescaleIntercept=0)
+        ),
+    )
+    source.finding()
+    (exclusion,) = source.read(["t2"])
+    assert (exclusion.reason, "functional groups" in exclusion.detail) == (Reason.UNREADABLE_FILE, True)
 
 
 def test_rows_that_cannot_be_named_or_labelled_are_excluded(source):

@@ -86,6 +86,15 @@ def test_a_copy_of_an_image_counts_once(tmp_path, write_dicom):
     assert [image.file.name for image in index_folder(tmp_path).instances] == ["a"]
 
 
+def test_a_copy_under_another_patient_id_is_that_patients_image_too(tmp_path, write_dicom):
+    for name, patient in (("a", "A"), ("again", "a "), ("b", "B")):
+        write_dicom(tmp_path / name, PatientID=patient, SOPInstanceUID="1.2.9")
+    index = index_folder(tmp_path)
+    files = {patient: [image.file.name for image in images] for patient, images in index.by_patient().items()}
+    assert files == {"a": ["a"], "b": ["b"]}
+    assert [len(series.instances) for series in group_series(index.instances)] == [1, 1]
+
+
 def test_a_deflated_file_is_refused_before_it_is_inflated(tmp_path, write_dicom, monkeypatch):
     path = write_dicom(tmp_path / "good")
     dataset = dcmread(path)

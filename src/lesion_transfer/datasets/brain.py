@@ -10,7 +10,7 @@ from lesion_transfer.datasets.finding import DatasetError, Exclusion, Finding, K
 from lesion_transfer.datasets.options import CHANNELS_OF_KIND
 from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError, relative_to_source
-from lesion_transfer.datasets.tables import by_patient, require_folder
+from lesion_transfer.datasets.tables import by_patient, refuse_merged, require_folder
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.imaging.raster import read_grey
 from lesion_transfer.imaging.walk import files_below
@@ -50,9 +50,11 @@ def read_findings(
         raise DatasetError(f"Brain images have one channel, grey; asked for {', '.join(channels) or 'none'}.")
     counter = KeyCounter()
     rows = []
-    for raw in read_brain_rows(brain_table(tables)):
-        patient_id, finding_id = _safe(raw.group or _image_name(raw.image)), _safe(raw.finding_id)
+    table = brain_table(tables)
+    for raw in read_brain_rows(table):
+        patient_id, finding_id = _safe(_patient_of(raw)), _safe(raw.finding_id)
         rows.append(_Row(counter.key(patient_id, finding_id), patient_id, finding_id, raw))
+    refuse_merged(str(table), ((row.patient_id, _patient_of(row.raw)) for row in rows))
     images = _Images(source)
     for patient in by_patient(rows):
         for row in patient:
@@ -71,6 +73,10 @@ def read_findings(
                     {"grey": one_slice},
                     group=row.raw.group,
                 )
+
+
+def _patient_of(row: BrainRow) -> str:
+    return row.group or _image_name(row.image)
 
 
 def _image_name(image: str) -> str:

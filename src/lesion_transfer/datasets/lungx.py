@@ -18,8 +18,10 @@ from lesion_transfer.datasets.tables import (
     checked_label,
     checked_numbers,
     find_tables,
+    in_first_spelling,
     placeholder_id,
     read_table,
+    refuse_merged,
 )
 from lesion_transfer.imaging.dicom_index import InstanceHeader, Series, group_series
 from lesion_transfer.imaging.display import Window
@@ -54,8 +56,12 @@ class NodulePlace:
 def nodule_place(row: TableRow) -> NodulePlace:
     """The place in a row of either table, which counts columns and rows from 1; RefusalError where it has none."""
     column, line = checked_numbers(row, _POSITION, 2)
-    number = int(checked_numbers(row, _IMAGE, 1)[0])
-    return NodulePlace(checked_id(row, _SCAN), number, (column - 1, line - 1))
+    (number,) = checked_numbers(row, _IMAGE, 1)
+    if not number.is_integer():
+        raise RefusalError(
+            Reason.BAD_POSITION, f"The {_IMAGE} {row[_IMAGE][:60]!r} in {row.place} is not a whole number."
+        )
+    return NodulePlace(checked_id(row, _SCAN), int(number), (column - 1, line - 1))
 
 
 def nodule_name(row: TableRow) -> str:
@@ -106,8 +112,7 @@ def read_findings(
     rule = BY_NUMBER if slice_rule == "world" else slice_rule
     if rule not in RULES:
         raise DatasetError(f"{slice_rule!r} is no slice rule of LUNGx. Its rules are {', '.join(RULES)}.")
-    counter = KeyCounter()
-    rows = [row for name in TABLES if (tables / name).is_file() for row in _nodule_rows(tables / name, counter)]
+    rows = _nodule_rows(tables)
     if not rows:
         raise DatasetError(f"{tables} holds no rows of {' or '.join(TABLES)}.")
     images = DicomSource(source, allow_identified=allow_identified)
@@ -120,14 +125,17 @@ def read_findings(
                 yield refusal.exclusion(nodule.finding_key, nodule.patient_id, nodule.finding_id)
 
 
-def _nodule_rows(table: Path, counter: KeyCounter) -> list[_NoduleRow]:
+def _nodule_rows(tables: Path) -> list[_NoduleRow]:
+    found = [row for name in TABLES if (tables / name).is_file() for row in read_table(tables / name, PLACE_COLUMNS)]
+    counter = KeyCounter()
     rows = []
-    for row in read_table(table, PLACE_COLUMNS):
+    for row in in_first_spelling(found, _SCAN):
         if not any(value for column, value in row.cells.items() if column != _SCAN):
             continue  # a footnote: text in the first cell alone
         patient_id = placeholder_id(row, _SCAN)
         finding_id = nodule_name(row)
         rows.append(_NoduleRow(counter.key(patient_id, finding_id), patient_id, finding_id, row))
+    refuse_merged(str(tables), ((one.patient_id, one.row[_SCAN]) for one in rows))
     return rows
 
 

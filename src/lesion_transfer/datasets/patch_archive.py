@@ -19,6 +19,7 @@ from lesion_transfer.datasets.tables import (
     checked_numbers,
     placeholder_id,
     read_table,
+    refuse_merged,
     require_folder,
 )
 from lesion_transfer.imaging.walk import files_below
@@ -26,6 +27,8 @@ from lesion_transfer.imaging.walk import files_below
 log = logging.getLogger(__name__)
 IMAGES = "images.npy"
 FINDINGS = "findings.csv"
+_SEPARATORS = ",;\t"
+"""Tabs too: people make this table themselves, and Excel's "Unicode text" has them."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,9 @@ def read_findings(
         scale, concern = scale.for_model(trained)
         if concern:
             log.warning("%s: %s", file, concern)
+    if scale is not trained:
+        for channel, words in scale.made_by_few(images):
+            log.warning("%s, channel %s: %s", file, channels[channel], words)
     rows = _rows(tables / FINDINGS)
     if len(rows) != len(images):
         raise DatasetError(
@@ -122,9 +128,10 @@ def _open_images(file: Path) -> np.ndarray:
 def _rows(table: Path) -> list[_PatchRow]:
     counter = KeyCounter()
     found = []
-    for index, row in enumerate(read_table(table, ["patient_id", "finding_id"])):
+    for index, row in enumerate(read_table(table, ["patient_id", "finding_id"], _SEPARATORS)):
         patient_id, finding_id = placeholder_id(row, "patient_id"), placeholder_id(row, "finding_id")
         found.append(_PatchRow(counter.key(patient_id, finding_id), patient_id, finding_id, index, row))
+    refuse_merged(str(table), ((one.patient_id, one.row["patient_id"]) for one in found))
     return found
 
 

@@ -1,12 +1,16 @@
 """How the numbers of a patch archive, which may be of any range, become display values in [0, 255]."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 _CHUNK = 256
+_PERCENTILES = (0.1, 99.9)
+_FAR = 10.0
+"""How many times the range of nearly all pixels the whole range may be before a few extremes have made the scale."""
+_MOST_PIXELS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,32 @@ class DisplayScale:
     def is_stretched(self) -> bool:
         """Whether the range is the archive's own, and not that of uint8 or [0, 1]."""
         return set(self.low) != {0.0} or set(self.high) not in ({255.0}, {1.0})
+
+    def made_by_few(self, images: np.ndarray) -> Iterator[tuple[int, str]]:
+        """The channels of an archive whose stretched scale lies far outside nearly all pixels, and how far, in words.
+
+        Of a large archive the percentiles are those of pixels spread evenly over it.
+        """
+        if not self.is_stretched:
+            return
+        step = -(-images[:, 0].size // _MOST_PIXELS)
+        for channel, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
+            pieces = [
+                images[start : start + _CHUNK, channel].ravel()[::step] for start in range(0, len(images), _CHUNK)
+            ]
+            values = np.concatenate(pieces).astype(np.float64)
+            values = values[np.isfinite(values)]
+            if not values.size:
+                continue
+            bottom, top = np.percentile(values, _PERCENTILES)
+            if (top - bottom) * _FAR < high - low:
+                yield (
+                    channel,
+                    (
+                        f"its values from {low:g} to {high:g} become black to white, but {_PERCENTILES[0]} to "
+                        f"{_PERCENTILES[1]} % of its pixels lie from {bottom:g} to {top:g}"
+                    ),
+                )
 
     def for_model(self, trained: Self) -> tuple[Self, str]:
         """The scale by which a model of an archive of scale `trained` reads this one, and what is wrong with it.

@@ -13,9 +13,11 @@ from lesion_transfer.datasets.tables import (
     checked_id,
     checked_label,
     checked_numbers,
+    in_first_spelling,
     placeholder_id,
     read_table,
 )
+from lesion_transfer.imaging.dicom_index import patient_key
 
 Part = Literal["Train", "Test"]
 Position = tuple[float, ...]
@@ -45,8 +47,8 @@ class FindingRow:
 
     @property
     def key(self) -> tuple[str, str, Position]:
-        """What joins the tables: (ProxID, fid, pos)."""
-        return self.patient_id, self.finding_id, self.position_lps_mm
+        """What joins the tables: (ProxID as `patient_key` makes it, fid, pos)."""
+        return patient_key(self.patient_id), self.finding_id, self.position_lps_mm
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,17 @@ class ImageRow:
 
 
 ImageRows = dict[tuple[str, str, Position], list[ImageRow]]
-"""By (ProxID, fid, pos): the fid alone is not unique within a patient."""
+"""By `FindingRow.key`: the fid alone is not unique within a patient."""
 
 
 def read_finding_rows(tables: Path, chosen: TableSet = "train") -> list[FindingRow]:
     """The rows of the chosen findings tables, in table order, train before test; the test table has no label."""
-    counter = KeyCounter()
-    rows = []
+    rows: list[TableRow] = []
     for part in PARTS[chosen]:
         required = ["ProxID", "fid", "pos", "zone"] + (["ClinSig"] if part == "Train" else [])
-        table = read_table(tables / f"ProstateX-Findings-{part}.csv", required)
-        rows += [_finding_row(row, counter) for row in table]
-    return rows
+        rows += read_table(tables / f"ProstateX-Findings-{part}.csv", required)
+    counter = KeyCounter()
+    return [_finding_row(row, counter) for row in in_first_spelling(rows, "ProxID")]
 
 
 def _finding_row(row: TableRow, counter: KeyCounter) -> FindingRow:
@@ -107,7 +108,7 @@ def _image_rows(table_rows: Iterable[TableRow]) -> ImageRows:
     rows: ImageRows = {}
     for row in table_rows:
         try:
-            key = (row["ProxID"], row["fid"], checked_numbers(row, "pos", 3))
+            key = (patient_key(row["ProxID"]), row["fid"], checked_numbers(row, "pos", 3))
             number = int(checked_numbers(row, "DCMSerNum", 1)[0]) if "DCMSerNum" in row.cells else 0
             image = ImageRow(number, row["DCMSerDescr"], checked_numbers(row, "ijk", 3))
         except RefusalError:

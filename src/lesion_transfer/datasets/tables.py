@@ -1,10 +1,11 @@
 """Reading the CSV tables that come with data sets: as published, with footers, blanks and slips of the pen."""
 
+import codecs
 import csv
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -13,6 +14,7 @@ from lesion_transfer.datasets.finding import DatasetError
 from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.files import file_sha256
+from lesion_transfer.imaging.dicom_index import patient_key
 from lesion_transfer.imaging.walk import files_below
 
 _TRUE = {"true", "yes", "1", "1.0"}
@@ -72,18 +74,20 @@ def require_folder(source: Path) -> None:
         raise DatasetError(f"{source} is no folder. Set the data set's `source` to the folder that holds its files.")
 
 
-def read_table(path: Path, required: Iterable[str]) -> list[TableRow]:
-    """The rows of a CSV file separated by `;` or `,`, without those that are blank throughout.
+def read_table(path: Path, required: Iterable[str], separators: str = ",;") -> list[TableRow]:
+    """The rows of a CSV file, without those that are blank throughout.
 
-    Column names lose blanks and a footnote's `*` at their end. Raises DatasetError when the file cannot be read or a
-    required column is missing.
+    Its cells are separated by that one of `separators` that its first line has most of. Column names lose blanks and a
+    footnote's `*` at their end. Raises DatasetError when the file cannot be read or a required column is missing.
     """
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        with path.open(encoding=_encoding(path), errors="replace", newline="") as file:
             first = file.readline()
             file.seek(0)
-            reader = csv.reader(file, delimiter=";" if first.count(";") > first.count(",") else ",")
+            reader = csv.reader(file, delimiter=max(separators, key=first.count))
             header = [name.strip().rstrip("*").strip() for name in next(reader, [])]
+            if len(header) == 1 and "\t" in header[0]:
+                raise DatasetError(f"{path} is separated by tabs; save it as CSV, separated by , or ;.")
             missing = [column for column in required if column not in header]
             if missing:
                 raise DatasetError(
@@ -104,6 +108,12 @@ def read_table(path: Path, required: Iterable[str]) -> list[TableRow]:
         raise DatasetError(f"{path} is not a CSV table that can be read ({error}).") from error
 
 
+def _encoding(path: Path) -> str:
+    """UTF-16 where the file begins with its byte order mark, as Excel's "Unicode text" does; else UTF-8."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
+
+
 def by_patient(rows: Iterable[Owned]) -> list[list[Owned]]:
     """Rows grouped by patient: patients in order of first appearance, their rows in table order."""
     groups: dict[str, list[Owned]] = {}
@@ -112,12 +122,44 @@ def by_patient(rows: Iterable[Owned]) -> list[list[Owned]]:
     return list(groups.values())
 
 
+def in_first_spelling(rows: Iterable[TableRow], column: str) -> list[TableRow]:
+    """The rows with a patient's id as the first row of that patient spells it.
+
+    Images are found by `patient_key`: two spellings would be two patients with the same images.
+    """
+    first: dict[str, str] = {}
+    return [
+        replace(row, cells={**row.cells, column: first.setdefault(patient_key(row[column]), row[column])})
+        for row in rows
+    ]
+
+
+def refuse_merged(table: str, names: Iterable[tuple[str, str]]) -> None:
+    """Raises DatasetError where two patient ids became one name: two patients would be read as one.
+
+    names: the name of each row's patient and the id that it was made of; ids that `checked_id` refuses do not count.
+    """
+    first: dict[str, str] = {}
+    for name, raw in names:
+        if _is_usable(raw) and first.setdefault(name, raw) != raw:
+            raise DatasetError(
+                f"{table}: {first[name]!r} and {raw!r} would both be the patient {name}, for a name keeps letters, "
+                "digits and, within it, blanks and _ . + -; rename one of the two."
+            )
+
+
 def checked_id(row: TableRow, column: str, default: str = "") -> str:
     """The id in a cell. RefusalError `bad_row` when it is blank, or could not be part of a key or a file name."""
     text = row[column] or default
-    if not text or "/" in text or "\\" in text or not text.isprintable() or text in {".", ".."} or len(text) > 128:
+    if not _is_usable(text):
         raise RefusalError(Reason.BAD_ROW, f"The {column} {text[:40]!r} in {row.place} is not usable as a name.")
     return text
+
+
+def _is_usable(text: str) -> bool:
+    """Whether a text could be part of a key and of a file name."""
+    bad = "/" in text or "\\" in text or not text.isprintable() or text in {".", ".."} or len(text) > 128
+    return bool(text) and not bad
 
 
 def placeholder_id(row: TableRow, column: str) -> str:

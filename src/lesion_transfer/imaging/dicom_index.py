@@ -125,12 +125,15 @@ def patient_key(patient_id: str) -> str:
 
 
 def index_folder(folder: Path) -> DicomIndex:
-    """The images below `folder`, from headers alone; an image that is there twice (SOPInstanceUID) counts once."""
-    instances: dict[str, InstanceHeader] = {}
+    """The images below `folder`, from headers alone; an image that a patient has twice (SOPInstanceUID) counts once.
+
+    A copy under another PatientID is that patient's image too: only so is it seen that the two share one.
+    """
+    instances: dict[tuple[str, str], InstanceHeader] = {}
     unreadable: list[str] = []
     for found in _headers(list(files_below(folder))):
         if isinstance(found, InstanceHeader):
-            instances.setdefault(found.sop_uid or str(found.file), found)
+            instances.setdefault((patient_key(found.patient_id), found.sop_uid or str(found.file)), found)
         elif found is not None:
             unreadable.append(found)
     if unreadable:
@@ -320,12 +323,13 @@ def _non_negative(value: Any) -> float | None:
 
 
 def group_series(instances: Iterable[InstanceHeader]) -> list[Series]:
-    """The series that images belong to, sorted by study, number and UID."""
-    groups: dict[tuple[str, str], list[InstanceHeader]] = {}
+    """The series that images belong to, each of one patient, sorted by study, number and UID."""
+    groups: dict[tuple[str, str, str], list[InstanceHeader]] = {}
     for instance in instances:
-        groups.setdefault((instance.study_uid, instance.series_uid), []).append(instance)
+        patient = patient_key(instance.patient_id)
+        groups.setdefault((patient, instance.study_uid, instance.series_uid), []).append(instance)
     series = []
-    for (study_uid, series_uid), members in groups.items():
+    for (_, study_uid, series_uid), members in groups.items():
         members.sort(key=lambda one: (one.instance_number is None, one.instance_number or 0, str(one.file)))
         first = members[0]
         series.append(Series(study_uid, series_uid, first.series_number, first.series_description, tuple(members)))

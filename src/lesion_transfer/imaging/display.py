@@ -83,10 +83,15 @@ def grey_image(dataset: Dataset, default_window: Window | None = None) -> GreyIm
 
 
 def stored_values(dataset: Dataset) -> np.ndarray:
-    """(rows, columns) as stored, of a grey single-frame data set; raises as `grey_image`."""
+    """(rows, columns) as stored, of a grey single-frame data set without functional groups; raises as `grey_image`."""
     if not is_grey(dataset):
         colour = dataset.get("PhotometricInterpretation") or "of unknown colour"
         raise UnreadableFileError(f"The image is {colour}, not grey (MONOCHROME1 or MONOCHROME2).")
+    if dataset.get("SharedFunctionalGroupsSequence") or dataset.get("PerFrameFunctionalGroupsSequence"):
+        raise UnreadableFileError(
+            "The image is enhanced DICOM, whose rescale and place stand in functional groups, which are read for "
+            "viewing alone; store it as classic DICOM, a file a slice."
+        )
     stored = dataset.pixel_array
     if stored.ndim != 2:
         raise UnreadableFileError(f"The image has {stored.shape[0]} frames; only single frames are read.")
