@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,12 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     safe = table.assign(**{str(name): table[name].map(neutral_cell) for name in texts})
     with replacing(path) as temporary:
         safe.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def source_files(package: Path, parts: Iterable[str]) -> list[Path]:
+    """The modules of a package below some of its folders, and single ones of it: what a result is computed with."""
+    paths = [package / part for part in parts]
+    return [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
 
 
 def file_sha256(path: Path) -> str:

@@ -1,7 +1,8 @@
 """params.yaml as typed, frozen objects; anything wrong in it is one sentence that names the key."""
 
 import re
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -48,6 +49,8 @@ RESERVED_PHASES = {
     "members",
     "evaluation",
 }
+LEAST_PATCH_PIXELS = 36
+"""What is left of it after the three blocks of thesis_vgg is one pixel (learning/architectures/thesis_vgg.py)."""
 HYPERPARAMETERS = tuple(TrainingOptions.model_fields)
 """The keys that a phase inherits from the top level of params.yaml where its own entry says null."""
 
@@ -161,6 +164,20 @@ class Settings(TrainingOptions):
         return self
 
     @model_validator(mode="after")
+    def _inherited_values_fit(self) -> Self:
+        entries: dict[str, Callable[[], TrainingOptions]] = {
+            **{f"transfer.{name}": partial(self.hyperparameters, name) for name in self.transfer},
+            "reproduction": self.reproduction_hyperparameters,
+            **{f"challenge.{name}": partial(self.challenge_hyperparameters, name) for name in self.challenge},
+        }
+        for key, inherit in entries.items():
+            try:
+                inherit()
+            except ValidationError as error:
+                raise ValueError(f"{key}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        return self
+
+    @model_validator(mode="after")
     def _chapter_5_can_run(self) -> Self:
         _known(self.reproduction.cohort, self.cohorts, "reproduction.cohort", "cohort")
         self.reproduction_network()
@@ -209,6 +226,17 @@ class Settings(TrainingOptions):
         if self.ledger.reference != BEFORE:
             others = dict.fromkeys([BEFORE, *self.ledger.arms[1:]])
             _known(self.ledger.reference, others, "ledger.reference", "other arm")
+        return self
+
+    @model_validator(mode="after")
+    def _patches_are_large_enough(self) -> Self:
+        for name in dict.fromkeys([*(phase.cohort for phase in self.phases.values()), self.reproduction.cohort]):
+            pixels = self.cohorts[name].patch_pixels
+            if self.network.architecture == "thesis_vgg" and pixels < LEAST_PATCH_PIXELS:
+                raise ValueError(
+                    f"cohorts.{name}.patch_pixels: {pixels}, but the three blocks of thesis_vgg need at "
+                    f"least {LEAST_PATCH_PIXELS}"
+                )
         return self
 
     @model_validator(mode="after")

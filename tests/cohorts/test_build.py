@@ -11,6 +11,7 @@ import pytest
 from lesion_transfer.cohorts.build import build_cohort
 from lesion_transfer.cohorts.cohort import CohortError, image_sha256
 from lesion_transfer.cohorts.crop import crop_patch
+from lesion_transfer.cohorts.units import indivisible_units, joining_rows
 from lesion_transfer.datasets.finding import Exclusion
 from lesion_transfer.datasets.reasons import Reason
 
@@ -83,10 +84,44 @@ def test_concerns_are_kept_and_counted(tmp_path, make_finding, options, hashes):
     assert cohort.info["n_concerns"] == {"air_at_centre": 1}
 
 
+def test_a_second_finding_of_a_patient_with_the_same_image_says_so_and_whether_the_labels_contradict(
+    tmp_path, make_finding, options, hashes
+):
+    findings = [
+        make_finding("P1", "1", None, seed=1),
+        make_finding("P1", "2", True, seed=1),
+        make_finding("P1", "3", False, seed=1, concern="air_at_centre"),
+        make_finding("P1", "4", False, seed=2),
+        make_finding("P2", "1", False, seed=1),
+    ]
+    cohort = build_cohort(findings, options, tmp_path / "c", hashes)
+    assert list(cohort.findings["concern"]) == [
+        "",
+        "shows the same image as P1/1/1",
+        "air_at_centre; shows the same image as P1/2/1, and their labels contradict each other",
+        "",
+        "",
+    ]
+    assert sum(cohort.info["n_concerns"].values()) == 2
+
+
 def test_every_file_that_holds_part_of_an_image_is_recorded(tmp_path, make_finding, make_slice, options, hashes):
     map_slice = make_slice(1, companions=(ROOT / "7.dcm",))
     cohort = build_cohort([make_finding("P1", slices={"t2": map_slice})], options, tmp_path / "c", hashes, root=ROOT)
     assert cohort.info["source_sha256"] == {"1.dcm": f"{1:064x}", "7.dcm": f"{7:064x}"}
+
+
+def test_equal_files_are_joined_whatever_their_folder_is_called(tmp_path, make_finding, make_slice, options):
+    """A cell that begins as a formula does is written with an apostrophe; its hash has to be found nevertheless."""
+    files = [ROOT / "+C" / "1.dcm", ROOT / "-C" / "1.dcm"]
+    findings = [
+        make_finding(f"P{n}", slices={"t2": replace(make_slice(n), file=file)}) for n, file in enumerate(files, start=1)
+    ]
+    rows = joining_rows(
+        build_cohort(findings, options, tmp_path / "c", dict.fromkeys(map(str, files), "5" * 64), root=ROOT)
+    )
+    assert list(rows["file_sha256"]) == ["5" * 64] * 2
+    assert indivisible_units(rows) == {"P1": 0, "P2": 0}
 
 
 def test_same_inputs_give_the_same_bytes_wherever_the_data_lie(tmp_path, make_finding, make_slice, options):

@@ -8,7 +8,7 @@ import pytest
 
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.cohorts.fingerprint import fingerprint
-from lesion_transfer.cohorts.patch_faults import PatchFault, patch_faults
+from lesion_transfer.cohorts.patch_faults import PatchFault, faults_in_words, patch_faults
 
 
 def test_nan_black_and_constant_patches_are_named_by_finding_and_channel():
@@ -24,6 +24,12 @@ def test_nan_black_and_constant_patches_are_named_by_finding_and_channel():
         PatchFault("P2/1/1", "adc", "black"),
         PatchFault("P3/1/1", "t2", "constant"),
     ]
+
+
+def test_faults_are_counted_by_kind_and_the_first_findings_named():
+    faults = [PatchFault(f"P{n}/1/1", channel, "black") for n in range(4) for channel in ("t2", "adc")]
+    said = faults_in_words([*faults, PatchFault("Q/1/1", "t2", "nan")])
+    assert said == "nan 1 (Q/1/1), black 8 (P0/1/1, P1/1/1, P2/1/1, ...)"
 
 
 @pytest.fixture

@@ -48,6 +48,15 @@ def test_each_image_is_normalised_with_its_own_sequence_of_the_patient(
     np.testing.assert_allclose(normalised[1], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_repeated_image_is_one_of_the_same_sequence(tmp_path, make_finding, make_slice, separate, hashes):
+    findings = [
+        make_finding("P1", "1", slices={"t2": make_slice(1), "dwi": make_slice(1)}),
+        make_finding("P1", "2", slices={"t2": make_slice(2), "dwi": make_slice(1)}),
+    ]
+    cohort = build_cohort(findings, separate, tmp_path / "c", hashes)
+    assert list(cohort.findings["concern"]) == ["", "", "", "shows the same image as P1/1/1"]
+
+
 def test_a_lesion_keeps_the_sequences_that_it_has(tmp_path, make_finding, make_slice, separate, hashes):
     lacking = {"t2": Exclusion("P1/1/1", "P1", "1", Reason.MISSING_SERIES, "No T2.")}
     findings = [make_finding("P1", slices={"dwi": make_slice(1)}, lacking=lacking)]

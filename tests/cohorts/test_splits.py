@@ -9,9 +9,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from lesion_transfer.cohorts.options import SplitOptions
-from lesion_transfer.cohorts.splits import SplitError, assign_patients, find_leaks, inner_folds
+from lesion_transfer.cohorts.splits import SplitError, assign_patients, find_leaks, inner_folds, read_splits
 from lesion_transfer.cohorts.units import indivisible_units
 from lesion_transfer.datasets.finding import KeyCounter
+from lesion_transfer.files import write_csv
 
 
 def split_options(**changes: object) -> SplitOptions:
@@ -287,3 +288,12 @@ def test_a_small_share_is_small_and_a_large_one_large(share):
     options = split_options(test_share=share, validation_share=0.05, replicates=1)
     assigned = assign_patients(synthetic(300, 0, joined=0.0), options, True, 0)
     assert (assigned["subset"] == "test").mean() == pytest.approx(min(max(share, 0.05), 0.95), abs=0.02)
+
+
+def test_a_patient_called_na_stays_one(tmp_path):
+    path = tmp_path / "prostatex.csv"
+    written = pd.DataFrame({"finding_key": ["NA/1/1", "P/1/1"], "patient_id": ["NA", "P"], "replicate": 0})
+    write_csv(path, written.assign(subset=["train", "test"], fold=pd.array([0, None], dtype="Int64")))
+    table = read_splits(path)
+    assert list(table["patient_id"]) == ["NA", "P"]
+    assert list(table["fold"].isna()) == [False, True]

@@ -20,7 +20,7 @@ def test_every_published_finding_stands_once_in_the_published_order() -> None:
     assert table.to_numpy().tolist() == [["P2", "1", 1.0], ["P1", "1", 0.25], ["P1", "2", 0.23]]
 
 
-@pytest.mark.parametrize("probability", [-0.01, 1.01])
+@pytest.mark.parametrize("probability", [-0.01, 1.01, float("nan")])
 def test_a_probability_is_between_0_and_1(probability: float) -> None:
     with pytest.raises(ChallengeError, match="P1/1/1: a probability"):
         submission(PUBLISHED, {"P1/1/1": probability}, prior=0.23)

@@ -12,6 +12,7 @@ from lesion_transfer.evaluation.predictions import PredictionsError
 from lesion_transfer.files import write_csv
 from lesion_transfer.randomness import named_generator
 from lesion_transfer.stages.layout import StageError
+from lesion_transfer.stages.metrics import metric_figures
 
 
 def predictions(make_table, seed, noise=1.0, copies=2):
@@ -55,6 +56,14 @@ def test_metrics_of_every_subset_plain_and_enhanced_beside_each_other(tmp_path, 
     text = shown("metrics", tmp_path / "predictions.csv", "--draws", 200)
     for words in ("mean of 2 augmented copies", "validation (selected on)", "lesions treated", f"{auc['value']:.3f}"):
         assert words in text
+
+
+def test_pictures_stay_in_their_folder_whatever_names_a_table_has(tmp_path, make_table):
+    table = make_table([False, True] * 8, [0.1, 0.9] * 8, [f"P{row}" for row in range(16)])
+    write_csv(tmp_path / "own.csv", table.assign(subset="test", cohort="../../outside/x"))
+    drawn = list(metric_figures(tmp_path / "own.csv", tmp_path / "in" / "figures", 0.5, 1))
+    assert drawn
+    assert {path.resolve().parent for path in drawn} == {(tmp_path / "in" / "figures").resolve()}
 
 
 def test_scores_of_different_models_are_never_ranked_together(tmp_path, make_table):
@@ -112,3 +121,12 @@ def test_two_tables_of_other_findings_are_refused(tmp_path, make_table):
     write_csv(tmp_path / "other.csv", make_table([True, False], [0.2, 0.4], ["Q", "R"]))
     with pytest.raises(PredictionsError, match="do not cover the same findings: 2 "):
         run("compare", tmp_path / "one.csv", tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize("unlabelled", ["before", "after"])
+def test_findings_with_a_label_in_one_table_alone_are_told(tmp_path, make_table, unlabelled):
+    labels = {"before": [True, False, True], "after": [True, False, True]} | {unlabelled: [None, False, None]}
+    for name, column in labels.items():
+        write_csv(tmp_path / f"{name}.csv", make_table(column, [0.2, 0.4, 0.6]))
+    with pytest.raises(PredictionsError, match=rf"2 \(P-0000/0/1, P-0002/2/1\) of both have no label {unlabelled};"):
+        run("compare", tmp_path / "before.csv", tmp_path / "after.csv")

@@ -25,7 +25,7 @@ def test_temperature_and_threshold_come_from_validation_alone(make_table):
     assert found["temperature"] > 1
     for name in ("brier", "ece"):
         assert found[f"{name}_calibrated"]["value"] < found[name]["value"]
-        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"]
+    assert found["brier"]["low"] <= found["brier"]["value"] <= found["brier"]["high"]
     counts = found["confusion_at_operating_point"]
     recall = counts["true_positive"] / (counts["true_positive"] + counts["false_negative"])
     assert found["at_operating_point"]["recall"]["value"] == pytest.approx(recall)
@@ -37,6 +37,17 @@ def test_a_validation_subset_of_one_class_fits_nothing_and_the_rest_stands(make_
     assert (found["temperature"], found["operating_point"]) == (None, None)
     assert "brier_calibrated" not in found
     assert sum(found["confusion"][name] for name in found["confusion"] if name != "threshold") == 80
+
+
+def test_the_calibration_error_has_no_interval_that_could_leave_it_out(make_table):
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        probabilities = generator.uniform(size=60)
+        table = make_table([bool(label) for label in generator.uniform(size=60) < probabilities], probabilities)
+        found = assess_probabilities(table, table, 0, 200)
+        assert (found["ece"]["low"], found["ece"]["high"]) == (None, None)
+        assert "no interval" in found["ece"]["note"]
+        assert found["brier"]["low"] <= found["brier"]["value"] <= found["brier"]["high"]
 
 
 def test_subgroups_and_patients(make_table):

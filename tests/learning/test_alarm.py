@@ -18,6 +18,15 @@ def values(*largest: float) -> np.ndarray:
     return np.array([[size / 2, size, 0.0] for size in largest], dtype=np.float32)
 
 
+def test_a_count_that_was_put_back_goes_on() -> None:
+    first, second = alarm(), alarm()
+    for batch in range(1, PATIENCE):
+        first.check(values(0.0, 0.1, 1.0), 1, batch)
+    second.restore(first.state())
+    with pytest.raises(TrainingError, match="the gradient of conv has vanished"):
+        second.check(values(0.0, 0.1, 1.0), 2, 1)
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_not_a_number_stops_at_once_and_names_the_layer_nearest_to_the_output(wrong: float) -> None:
     with pytest.raises(TrainingError, match="ds1_full, epoch 3, batch 7: the gradient of dense1 is not a number"):

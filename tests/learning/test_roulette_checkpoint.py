@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from lesion_transfer.learning.architectures.registry import ARCHITECTURES
 from lesion_transfer.learning.checkpoint import load_model, save_model, state_sha256
 from lesion_transfer.learning.errors import CheckpointError
+from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import build_network
 from lesion_transfer.learning.options import NetworkOptions
 from lesion_transfer.learning.roulette import RouletteResult, roulette
-from lesion_transfer.learning.scoring import predict_probabilities
+from lesion_transfer.learning.scoring import ScoredRows, predict_probabilities, score
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.training import TrainingData
 
@@ -38,6 +40,20 @@ def test_the_best_auc_wins_and_its_state_is_the_members() -> None:
     generator = torch_generator(0, "roulette", "member", str(result.best_member))
     again = build_network(OPTIONS, 1, 0.0, generator, PATCH)
     assert state_sha256(again.state_dict()) == state_sha256(result.best_state)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_member_is_scored_as_the_network_that_it_is_drawn_as(architecture) -> None:
+    options = NetworkOptions(architecture=architecture, filters=[4, 4, 4], dense=[16, 8])
+    images = torch.randn(8, 1, 65, 65, generator=torch_generator(0, "images"))
+    rows = torch.arange(8)
+    labels = rows % 2
+    result = roulette(options, TrainingData(images, labels, rows[:0], rows), 3, 0, 1)
+    for row in result.table:
+        network = build_network(options, 1, 0.0, torch_generator(0, "roulette", "member", str(row["member"])))
+        alone = score(network, ScoredRows(images, labels), loss_function("cross_entropy"))
+        assert row["validation_loss"] == pytest.approx(alone["loss"], rel=1e-4)
+        assert row["validation_auc"] == pytest.approx(alone["auc"], abs=1 / 16)  # ties, up to rounding
 
 
 def test_a_longer_roulette_begins_with_the_shorter_one_and_another_seed_differs() -> None:

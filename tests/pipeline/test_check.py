@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.learning import augmented_dots
+from lesion_transfer.settings import SettingsError
 from lesion_transfer.stages.acquire import acquire
 from lesion_transfer.stages.augmented_picture import augmented_picture
 from lesion_transfer.stages.check import check
@@ -107,11 +108,50 @@ def test_dots_go_through_the_augmentation_before_a_training(layout, monkeypatch)
         check_augmentation(made, settings)
 
 
+def test_a_removed_phase_is_put_aside_unless_dvc_did_not_make_it_or_the_first_phase_starts_from_it(layout, written):
+    """One that DVC did not make may come from another project."""
+    for name in ("lent", "made", "start"):
+        layout.model(name).mkdir(parents=True)
+        (layout.model(name) / "model.json").write_text(name)
+    content = YAML().load(layout.params)
+    content["initial_model"] = "models/start"
+    YAML().dump(content, layout.params)
+    lock = layout.root / "dvc.lock"
+    lock.write_text("stages:\n  transfer@made:\n    cmd: x\n  transfer@start:\n    cmd: x\n")
+    check_settings(layout)
+    assert [layout.model(name).exists() for name in ("lent", "made", "start")] == [True, False, True]
+    aside = layout.root / ".lesion" / "removed" / "models"
+    assert (aside / "made" / "model.json").read_text() == "made"
+    layout.model("made").mkdir()
+    check_settings(layout)
+    assert sorted(path.name for path in aside.iterdir()) == ["made", "made.1"]
+    lock.unlink()
+    content["initial_model"] = "models/roulette"
+    YAML().dump(content, layout.params)
+
+
+@pytest.mark.parametrize("key", ["source", "initial_model"])
+def test_what_is_not_there_is_said_before_dvc_says_errno(layout, written, key):
+    content = YAML().load(layout.params)
+    kept = layout.params.read_text()
+    if key == "source":
+        content["datasets"]["brain"]["source"] = "~/brain"
+    else:
+        content["initial_model"] = "models/nowhere"
+    YAML().dump(content, layout.params)
+    with pytest.raises(SettingsError, match=f"{key}: "):
+        check_settings(layout)
+    layout.params.write_text(kept)
+
+
 def test_what_was_checked_of_a_removed_cohort_is_cleared(layout, written):
     old = layout.check("removed")
     old.write_text("{}")
     layout.check_pictures("removed").mkdir()
+    lock = layout.root / "dvc.lock"
+    lock.write_text("stages:\n  check@removed:\n")
     check_settings(layout)
+    lock.unlink()
     assert not old.exists()
     assert not layout.check_pictures("removed").exists()
     assert layout.check(NAME).exists()

@@ -1,6 +1,7 @@
 """The leak check: what a split must not separate is planted on both sides, in one cohort and between data sets."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,29 @@ def test_what_two_data_sets_share_is_a_leak(layout, what):
     plant(layout, what, ("brain", train), ("prostatex_dwi", test))
     with pytest.raises(StageError, match=rf"{what} \S+ stands in the subsets test and train"):
         assign(layout)
+
+
+def test_a_data_set_that_the_reproduction_alone_learns_from_may_hold_the_targets_patients(layout):
+    """Thesis chapter 5 on stacked patches of the patients whose single sequences are transferred to."""
+    content = YAML().load(layout.params)
+    content["datasets"]["stacks"] = {"kind": "patch_archive", "source": "stacks"}
+    content["cohorts"]["stacks"] = {**content["cohorts"]["brain"], "dataset": "stacks"}
+    content["reproduction"]["cohort"] = "stacks"
+    YAML().dump(content, layout.params)
+    shutil.copytree(layout.cohort("prostatex_dwi"), layout.cohort("stacks"))
+    split(layout, "stacks")
+    assign(layout)
+    content["transfer"]["ds2_frozen"]["cohort"] = "stacks"
+    YAML().dump(content, layout.params)
+    with pytest.raises(StageError, match=r"stands in the subsets"):
+        assign(layout)
+
+
+def test_a_cohort_that_is_trained_on_needs_labels(layout):
+    for row in range(N_PATIENTS):
+        change(layout, "brain", row, label="")
+    with pytest.raises(StageError, match="cohort brain is trained on and none of its 24 findings has a label"):
+        split(layout, "brain")
 
 
 def test_group_names_of_two_data_sets_are_not_the_same_group(layout):

@@ -15,6 +15,7 @@ from lesion_transfer.stages.assign import assign
 from lesion_transfer.stages.layout import Layout, StageError
 from lesion_transfer.stages.ledger_inputs import ledger_inputs
 from lesion_transfer.stages.outer import outer
+from lesion_transfer.stages.runs import list_runs
 from lesion_transfer.stages.split import split
 from lesion_transfer.transfer.arms import phase_tree
 from lesion_transfer.transfer.chain import TreePlace
@@ -167,6 +168,7 @@ def test_a_killed_ledger_goes_on_to_the_same_bytes(layout, finished, monkeypatch
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == whole.info.run_id]
     assert sorted(run.info.run_name for run in children) == ["ledger full", "ledger target_only"]
     assert all("difference" in run.data.metrics for run in children)
+    assert {run.name for run in list_runs()} == {"ledger"}
     assert sum(run.info.status == "FAILED" for run in runs) == 1
 
     # more repeats leave the folds that there are as they are; another seed does not go on from them

@@ -189,6 +189,20 @@ def again(trained, tmp_path, monkeypatch) -> Layout:
     return Layout(tmp_path / "project")
 
 
+def test_validation_rows_of_one_class_stop_neither_the_roulette_nor_its_run(again):
+    path = again.assigned("prostatex_dwi")
+    table = pd.read_csv(path)
+    findings = pd.read_csv(again.cohort("prostatex_dwi") / "findings.csv").set_index("finding_key")
+    positive = findings.loc[table["finding_key"], "label"].to_numpy()
+    table.loc[(table["subset"] == "validation") & positive, "subset"] = "train"
+    table.to_csv(path, index=False)
+    roulette(again)
+    found = read_json(again.metrics("roulette"))
+    assert "validation_auc" not in found["validation"]
+    assert found["validation"]["validation_loss"] > 0
+    assert runs_of(again)["roulette"].info.status == "FINISHED"
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 

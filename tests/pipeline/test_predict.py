@@ -107,6 +107,16 @@ def test_a_patch_archive_is_cut_out_as_the_models_cohort_was_and_what_cannot_be_
         run("predict", model, none, "--out", tmp_path / "no.csv")
 
 
+@pytest.mark.parametrize("own", ["mine.csv", "mine.excluded.csv"])
+def test_a_file_of_somebody_is_not_replaced(tmp_path, model, own):
+    folder = write_folder(tmp_path / "cohort", np.ones((2, 1, 85, 85), np.float32))
+    (tmp_path / own).write_text("patient,age\nP1,60\n")
+    said = CliRunner().invoke(app, ["predict", str(model), str(folder), "--out", str(tmp_path / "mine.csv")])
+    assert isinstance(said.exception, StageError)
+    assert own in str(said.exception)
+    assert (tmp_path / own).read_text() == "patient,age\nP1,60\n"
+
+
 def test_what_does_not_fit_the_model_is_a_sentence(tmp_path, model):
     opened = open_model(str(model))
     two = write_folder(tmp_path / "two", np.zeros((2, 2, 85, 85), np.uint8))
@@ -124,6 +134,9 @@ def test_what_does_not_fit_the_model_is_a_sentence(tmp_path, model):
         predict_folder(opened, other)
     (other / "cohort.json").write_text(json.dumps(info | {"channels": ["dwi"], "patch_pixels": 85, "margin_pixels": 0}))
     with pytest.raises(StageError, match="has patches of 85 pixels"):
+        predict_folder(opened, other)
+    (other / "cohort.json").write_text(json.dumps(info | {"channels": ["dwi"], "pitch_mm": 0.1}))
+    with pytest.raises(StageError, match=r"has pixels of 0\.1 mm, .* has learnt from pixels of 1 mm"):
         predict_folder(opened, other)
     with pytest.raises(StageError, match=r"holds no images\.npy"):
         predict_folder(opened, tmp_path)

@@ -127,7 +127,7 @@ def start(prepared):
 
 
 def state_file(project) -> Path | None:
-    return next((project.root / ".lesion/resume").glob("*/r000.safetensors"), None)
+    return next((project.root / ".lesion/resume").glob("*/r000_*.safetensors"), None)
 
 
 def wait_for_state(project, newer_than: int = 0) -> None:

@@ -9,8 +9,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from lesion_transfer import cli
+from lesion_transfer.files import source_files
+from lesion_transfer.stages import ledger_inputs
 from lesion_transfer.stages.check_settings import SHARED
-from lesion_transfer.stages.ledger_inputs import code_files
+from lesion_transfer.stages.training import resume
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "lesion_transfer"
@@ -145,11 +147,22 @@ def test_a_stages_deps_name_every_module_that_it_imports_and_no_other(graph, sta
 
 def test_a_finished_fold_of_the_ledger_is_known_by_every_module_that_it_is_computed_with(graph):
     """Else a mended z-score or leak filter would publish the folds of before."""
-    hashed = set(code_files(ROOT / "src" / PACKAGE))
+    hashed = set(source_files(ROOT / "src" / PACKAGE, ledger_inputs.CODE))
     assert all(file.is_file() for file in hashed)
     missing = computed_with(graph, "ledger_fold") - shared_modules() - hashed
     assert not missing, f"ledger_inputs.CODE lacks {sorted(map(str, missing))}"
     assert ROOT / f"src/{PACKAGE}/randomness.py" in hashed
+
+
+@pytest.mark.parametrize("stage", ["train", "transfer", "reproduction", "challenge"])
+def test_an_interrupted_training_is_known_by_every_module_that_its_bytes_depend_on(graph, stage):
+    """Else it would go on with the folds or the random streams of another revision."""
+    hashed = set(source_files(ROOT / "src" / PACKAGE, resume.CODE))
+    assert all(file.is_file() for file in hashed)
+    after_it = {ROOT / f"src/{PACKAGE}" / part for part in ("evaluation", f"stages/{stage}.py", "stages/split.py")}
+    used = computed_with(graph, stage) - (shared_modules() - {ROOT / f"src/{PACKAGE}/randomness.py"})
+    missing = [file for file in used - hashed if not after_it & {file, *file.parents}]
+    assert not [file for file in missing if "stages" not in file.parts], f"resume.CODE lacks {missing}"
 
 
 def test_training_stages_declare_every_setting_that_a_phase_inherits():

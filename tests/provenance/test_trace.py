@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -28,7 +29,8 @@ def project(data_project, tmp_path) -> Layout:
         folder.mkdir(parents=True)
         info = {"phase": name, "model_sha256": sha256}
         if cohort is not None:
-            info |= {"cohort": cohort, "lineage": list(lineage)}
+            images = (layout.cohort(cohort) / "images.npy").read_bytes()
+            info |= {"cohort": cohort, "lineage": list(lineage), "images_sha256": hashlib.sha256(images).hexdigest()}
             table = pd.read_csv(layout.assigned(cohort), dtype=str, keep_default_na=False).assign(cohort=cohort)
             copies = [table.assign(copy=copy, probability=0.25 + copy / 8) for copy in range(3)]
             pd.concat(copies).to_csv(folder / "predictions.csv", index=False)
@@ -81,6 +83,14 @@ def test_a_brain_finding_is_not_seen_by_earlier_models(project):
     assert roles(found) == {"ds2_frozen": "trained on it"}
     (patch,) = found["patches"]
     assert patch["crop"]["crop_fraction"] == pytest.approx([2 / 7, 1 / 4], abs=1e-9)
+
+
+def test_a_model_of_other_images_is_told_from_one_that_saw_these(project):
+    """As the phantom's models beside real patients, whose keys may be the same."""
+    key = a_finding(project, "prostatex_dwi", "test")
+    path = project.cohort("prostatex_dwi") / "images.npy"
+    np.save(path, np.load(path) + 1)
+    assert roles(trace_finding(project, key))["ds1_full"] == "tested on it, of other images than prostatex_dwi has now"
 
 
 def test_slice_crop_and_split_of_both_cohorts_are_told(project):

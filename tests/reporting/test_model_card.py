@@ -69,6 +69,21 @@ def test_there_is_no_phantom_warning_on_real_data(card):
     assert "hantom" not in render_model_card(replace(card, datasets=real))
 
 
+def test_it_claims_of_identity_and_near_duplicates_only_what_the_settings_say(card):
+    real = [replace(dataset, is_phantom=False) for dataset in card.datasets]
+    text = render_model_card(replace(card, datasets=real))
+    assert "DICOM images that do not say that patient identity was removed were refused" in text
+    assert "near-duplicates stand in one subset only" in text
+    text = render_model_card(
+        replace(card, datasets=[replace(real[0], may_identify=True), *real[1:]], near_duplicates_sought=False)
+    )
+    assert f"**Images of {real[0].name} need not be de-identified**" in text
+    assert "were refused" not in text
+    assert "nobody looked for near-duplicates" in text
+    phantoms = [replace(dataset, is_phantom=True) for dataset in card.datasets]
+    assert "were refused" not in render_model_card(replace(card, datasets=phantoms))
+
+
 def test_a_model_without_known_labels_shows_no_number(card):
     text = render_model_card(replace(card, tested=None, test_note="13 of 14 have images."))
     assert "No number: the labels of its test findings are not published." in text

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lesion_transfer.cohorts.cohort import POSITION_COLUMNS, Cohort, CohortError, image_sha256, load_cohort
+from lesion_transfer.cohorts.cohort import (
+    NUMERIC_SUFFIXES,
+    POSITION_COLUMNS,
+    Cohort,
+    CohortError,
+    image_sha256,
+    load_cohort,
+)
 from lesion_transfer.cohorts.crop import CropError, crop_patch
 from lesion_transfer.cohorts.near_duplicates import perceptual_hash
 from lesion_transfer.cohorts.options import CohortOptions
@@ -22,22 +29,7 @@ from lesion_transfer.files import replacing, write_csv, write_json
 
 EXCLUDED_COLUMNS = ("patient_id", "finding_id", "reason", "finding_key", "detail")
 FINDING_COLUMNS = ("finding_key", "patient_id", "finding_id", "label", "zone", "group", "concern", *POSITION_COLUMNS)
-CHANNEL_COLUMNS = (
-    "series_uid",
-    "sop_uid",
-    "file",
-    "distance_mm",
-    "centre_x",
-    "centre_y",
-    "spacing_row_mm",
-    "spacing_column_mm",
-    "image_rows",
-    "image_columns",
-    "mean",
-    "std",
-    "padded_share",
-    "phash",
-)
+CHANNEL_COLUMNS = ("series_uid", "sop_uid", "file", *NUMERIC_SUFFIXES, "phash")
 
 
 def build_cohort(
@@ -97,6 +89,8 @@ class _Building:
     _statistics: PatientStatistics = field(init=False)
     _patients: set[str] = field(default_factory=set)
     _keys: set[str] = field(default_factory=set)
+    _shown: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """Of the current patient: by sequence and image_sha256 the row that a repeat is compared with."""
 
     def __post_init__(self) -> None:
         self._statistics = PatientStatistics(self.options.zscore_over)
@@ -124,6 +118,7 @@ class _Building:
                 mean, std = self._statistics.mean_and_std(sample.statistic_of(channel))
                 row.update({f"{channel}_mean": mean, f"{channel}_std": std})
         self._waiting = []
+        self._shown = {}
         self._statistics = PatientStatistics(self.options.zscore_over)
 
     def _check_order(self, finding: Finding) -> None:
@@ -150,9 +145,22 @@ class _Building:
             for file in (*one.companions, *self._statistics.add(sample.statistic_of(channel), one)):
                 self._file(file, sample.finding.finding_key)
         row = self._row(sample, image, [share for _, share in crops])
+        self._compare_with_shown(row)
         self.images.append(image)
         self.rows.append(row)
         self._waiting.append((row, sample))
+
+    def _compare_with_shown(self, row: dict[str, Any]) -> None:
+        """Says in the row's concern which earlier finding of the patient has the same image, perhaps another label."""
+        shown = self._shown.setdefault((row["sequence"], row["image_sha256"]), row)
+        if shown is row:
+            return
+        concern = f"shows the same image as {shown['finding_key']}"
+        if {shown["label"], row["label"]} == {"True", "False"}:
+            concern += ", and their labels contradict each other"
+        row["concern"] = "; ".join(filter(None, [row["concern"], concern]))
+        if not shown["label"]:
+            self._shown[row["sequence"], row["image_sha256"]] = row
 
     def _exclude(self, item: Exclusion, sequence: str = "") -> None:
         # A sentence may name a file below root by its absolute path: excluded.csv must not depend on where that is.

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from lesion_transfer.datasets.finding import KeyCounter
 from lesion_transfer.errors import LesionError
+from lesion_transfer.files import file_sha256, plain_cell
 
 NUMERIC_SUFFIXES = (
     "distance_mm",
@@ -57,6 +59,11 @@ class Cohort:
     def name(self) -> str:
         """The folder's name, by which params.yaml knows the cohort."""
         return self.folder.name
+
+    @cached_property
+    def images_sha256(self) -> str:
+        """Of images.npy: by it models know what they were trained on."""
+        return file_sha256(self.folder / "images.npy")
 
     @property
     def channels(self) -> list[str]:
@@ -145,6 +152,8 @@ def _load_findings(path: Path) -> pd.DataFrame:
         if name not in table:
             table[name] = ""
     table["label"] = _labels(table["label"], path)
+    for name in table.columns[table.columns.str.endswith("_file")]:
+        table[name] = table[name].map(plain_cell)  # as cohort.json has them
     if "finding_key" not in table:
         counter = KeyCounter()
         pairs = zip(table["patient_id"], table["finding_id"], strict=True)

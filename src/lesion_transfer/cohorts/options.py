@@ -72,11 +72,19 @@ class SplitOptions(Options):
     shared_patient_ids: bool = True
     """Whether equal patient ids in two data sets are one person, whom no split may separate."""
 
+    @model_validator(mode="after")
+    def _some_train(self) -> Self:
+        if self.test_share + self.validation_share >= 1:
+            raise ValueError("test_share and validation_share must add up to less than 1, to leave some to train")
+        return self
+
 
 class CheckOptions(Options):
     """When the checks of a cohort stop the pipeline, and how much their pictures show."""
 
     max_dot_error_px: Annotated[float, Field(gt=0)] = 1.0
     """How far from its place, in pixels of the patch, a dot drawn at the lesion before all processing may land."""
+    max_faulty_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The stage fails when more of a channel's patches than this show nothing (black, of one value, not numbers)."""
     pictured_findings: Annotated[int, Field(ge=1, le=200)] = 24
     """Findings in each montage: the worst first, then spread over the cohort."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -10,6 +10,7 @@ Fault = Literal["nan", "black", "constant"]
 _BLACK = 1.0
 """Of 255: what every viewer shows as black."""
 _STEADY = 1e-3
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,14 @@ def patch_faults(patches: np.ndarray, finding_keys: Sequence[str], channels: Seq
             elif np.ptp(pixels) < _STEADY:
                 found.append(PatchFault(key, channel, "constant"))
     return found
+
+
+def faults_in_words(faults: Sequence[PatchFault]) -> str:
+    """How many of each kind, and the first few findings: `nan 1 (A/1/1), black 9 (B/1/1, B/2/1, C/1/1, ...)`."""
+    words = []
+    for fault in get_args(Fault):
+        keys = [one.finding_key for one in faults if one.fault == fault]
+        named = list(dict.fromkeys(keys))
+        shown = ", ".join(named[:_NAMED]) + (", ..." if len(named) > _NAMED else "")
+        words += [f"{fault} {len(keys)} ({shown})"] if keys else []
+    return ", ".join(words)

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from lesion_transfer.cohorts.units import find_leaks, indivisible_units
 from lesion_transfer.errors import LesionError
 from lesion_transfer.randomness import stream_seed
 
-__all__ = ["SplitError", "assign_outer_folds", "assign_patients", "find_leaks", "inner_folds"]
+__all__ = ["SplitError", "assign_outer_folds", "assign_patients", "find_leaks", "inner_folds", "read_splits"]
 
 SUBSETS = ("train", "validation", "test")
 ATTEMPTS = 50
@@ -24,6 +25,13 @@ _UNKNOWN = 2
 
 class SplitError(LesionError):
     """The data set cannot be split as asked: a sentence with the counts and what to change."""
+
+
+def read_splits(path: Path) -> pd.DataFrame:
+    """A table of finding_key, patient_id, replicate, subset and fold as written here: a patient may be called NA."""
+    texts = {"finding_key": str, "patient_id": str}
+    table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={"fold": [""]})
+    return table.astype({"fold": "Int64"})
 
 
 def assign_patients(findings: pd.DataFrame, options: SplitOptions, has_test: bool, seed: int) -> pd.DataFrame:

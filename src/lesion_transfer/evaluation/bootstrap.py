@@ -80,8 +80,8 @@ def paired(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.
     )
     if missing or extra:
         raise PredictionsError(
-            f"The two tables do not cover the same findings: {_some(missing)} only before, {_some(extra)} only after; "
-            "predict the same findings with both models."
+            f"The two tables do not cover the same findings: {some_keys(missing)} only before, {some_keys(extra)} "
+            "only after; predict the same findings with both models."
         )
     aligned = after.set_index("finding_key").loc[before["finding_key"]].reset_index()
     first = before.reset_index(drop=True)
@@ -155,6 +155,12 @@ def paired_difference(
     return paired_differences(first, second, draws, threshold, confidence, [metric])[metric]
 
 
+def too_few(n_positive: int, n_negative: int) -> list[str]:
+    """A warning for each class with fewer than FEW findings."""
+    counts = ((n_positive, "positives"), (n_negative, "negatives"))
+    return [f"too few {name} ({n} < {FEW})" for n, name in counts if n < FEW]
+
+
 def _one_row_a_finding(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     repeated = table["finding_key"].duplicated()
     if repeated.any():
@@ -177,9 +183,7 @@ def _estimate(
     low = high = None
     notes = [] if reason is None else [f"not defined: {reason}"]
     if value is not None:
-        for n, name in ((n_positive, "positives"), (n_negative, "negatives")):
-            if n < FEW:
-                notes.append(f"too few {name} ({n} < {FEW})")
+        notes += too_few(n_positive, n_negative)
         if n_patients < 2:
             notes.append("no interval: one patient cannot be resampled")
         elif len(defined) == 0:
@@ -194,6 +198,7 @@ def _estimate(
     return Estimate(value, low, high, len(labels), n_positive, n_patients, n_undefined, "; ".join(notes) or None)
 
 
-def _some(keys: list[str]) -> str:
+def some_keys(keys: list[str]) -> str:
+    """How many keys, and the first three of them, for messages."""
     shown = f" ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" if keys else ""
     return f"{len(keys)}{shown}"

@@ -26,7 +26,7 @@ def submission(published: pd.DataFrame, probabilities: Mapping[str, float], prio
     twice = published[published.duplicated(["patient_id", "finding_id"])]
     if len(twice):
         raise ChallengeError(f"The test table has {twice['finding_key'].iloc[0].rpartition('/')[0]} more than once.")
-    clin_sig = published["finding_key"].map(probabilities).astype(float).fillna(prior)
+    clin_sig = published["finding_key"].map(lambda key: probabilities.get(key, prior)).astype(float)
     outside = ~clin_sig.between(0, 1)
     if outside.any():
         raise ChallengeError(f"{published['finding_key'][outside].iloc[0]}: a probability is a number from 0 to 1.")

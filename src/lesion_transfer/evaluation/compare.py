@@ -16,6 +16,7 @@ from lesion_transfer.evaluation.bootstrap import (
     paired_differences,
     paired_p_value,
     patient_draws,
+    some_keys,
 )
 from lesion_transfer.evaluation.delong import NormalInterval
 from lesion_transfer.evaluation.independent import LABEL, independent_difference, independent_intervals
@@ -39,6 +40,7 @@ def compare(
     counted. All intervals come from the same draws of patients, but for `independent`: DeLong's and Wilson's, which
     take every lesion for a patient of its own. The caller adds `before.phase` and `after.phase`.
     """
+    _require_labels_in_both(before, after)
     known_before, known_after = labelled(before), labelled(after)
     if len(known_before) == 0:
         raise PredictionsError("No finding has a label, so before and after cannot be compared; predict labelled ones.")
@@ -63,6 +65,17 @@ def compare(
         "n_draws": n_draws,
         "n_unlabelled": len(before) - len(known_before),
     }
+
+
+def _require_labels_in_both(before: pd.DataFrame, after: pd.DataFrame) -> None:
+    """Raises PredictionsError where a finding has its label in one table alone: it would seem to be there only."""
+    for name, one, other in (("before", before, after), ("after", after, before)):
+        unlabelled = set(one["finding_key"]) - set(labelled(one)["finding_key"])
+        if keys := sorted(unlabelled & set(labelled(other)["finding_key"])):
+            raise PredictionsError(
+                f"The two tables do not label the same findings: {some_keys(keys)} of both have no label {name}; "
+                "predict with both models from the same cohort."
+            )
 
 
 def conclusion(difference_auc: Mapping[str, Any]) -> str:

@@ -136,19 +136,27 @@ def cell_scores(table: OuterTable, draws: np.ndarray) -> CellScores:
     return CellScores(scores[0], scores[1:])
 
 
-def estimate(scores: CellScores, repeats: np.ndarray, n_folds: int, confidence: float = CONFIDENCE) -> LedgerEstimate:
+def estimate(
+    scores: CellScores,
+    repeats: np.ndarray,
+    n_folds: int,
+    confidence: float = CONFIDENCE,
+    validation_share: float = 0.0,
+) -> LedgerEstimate:
     """The plain mean over defined cells, with both intervals.
 
     repeats: (n_cells,) the repeat of each cell. The interval over patients is made of percentiles of the same mean
     under each draw; its p is twice the smaller share of draws on one side of 0, the data counted as a draw.
+    validation_share: of the patients outside a fold, who train no weight.
     """
+    test_to_train = math.inf if n_folds < 2 else 1 / ((n_folds - 1) * (1 - validation_share))
     value = _mean(scores.point)
     by_repeat = [_mean(scores.point[repeats == repeat]) for repeat in np.unique(repeats)]
     cells = scores.point[~np.isnan(scores.point)]
     drawn = _row_means(scores.drawn)
     defined = drawn[~np.isnan(drawn)]
     low, high, p_patients = _over_patients(defined, confidence)
-    low_trainings, high_trainings, p_trainings = _over_trainings(cells, defined, n_folds, confidence)
+    low_trainings, high_trainings, p_trainings = _over_trainings(cells, defined, test_to_train, confidence)
     known = [mean for mean in by_repeat if mean is not None]
     return LedgerEstimate(
         value=value,
@@ -179,18 +187,18 @@ def _over_patients(drawn: np.ndarray, confidence: float) -> Interval:
     return low, high, min(1.0, 2 * (1 + smaller) / (1 + len(drawn)))
 
 
-def _over_trainings(cells: np.ndarray, drawn: np.ndarray, n_folds: int, confidence: float) -> Interval:
+def _over_trainings(cells: np.ndarray, drawn: np.ndarray, test_to_train: float, confidence: float) -> Interval:
     """The normal interval of a mean of differences, whose variance has two parts: patients and trainings.
 
     cells: (J,) defined differences; drawn: (n_draws,) their mean under each draw of patients. The variance over
     patients is that of `drawn`. What other training patients would add is the variance between cells times
-    n_test / n_train = 1 / (n_folds - 1), the correction of Nadeau and Bengio (2003) for trainings that share most of
+    test_to_train = n_test / n_train, the correction of Nadeau and Bengio (2003) for trainings that share most of
     their patients. Their first part, the variance between cells / J, counts a patient's repeats as other patients: the
     bootstrap takes its place. benchmarks/ledger_calibration.py measures how often such an interval misses.
     """
     if len(cells) < 2 or len(drawn) < 2 or np.ptp(cells) == 0:
         return None, None, None
-    error = math.sqrt(float(np.var(drawn)) + float(np.var(cells, ddof=1)) / (n_folds - 1))
+    error = math.sqrt(float(np.var(drawn)) + test_to_train * float(np.var(cells, ddof=1)))
     middle = float(cells.mean())
     reach = float(stats.norm.ppf((1 + confidence) / 2)) * error
     return middle - reach, middle + reach, 2 * float(stats.norm.sf(abs(middle) / error))

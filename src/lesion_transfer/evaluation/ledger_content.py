@@ -39,13 +39,14 @@ def ledger_content(
     n_draws: int,
     confidence: float = CONFIDENCE,
     on_target_alone: Collection[str] = (),
+    validation_share: float = 0.0,
 ) -> dict[str, Any]:
     """Ready for JSON; `arms` has a predictions table by arm and phase, the phases in order, the first arm in question.
 
     Before is an arm's first phase, after its last. All differences are taken within outer folds and come from the same
     draws of patients. `arms`: after minus before; `controls`: the first arm's after minus that of each other arm;
     `phases`: each phase of the first arm minus its first. p_holm is adjusted within each of the three. on_target_alone:
-    the arms that train on no other cohort.
+    the arms that train on no other cohort. validation_share: of the patients outside a fold, who train no weight.
     Raises PredictionsError where tables do not cover the same findings in the same folds.
     """
     tables = {arm: {phase: outer_table(table) for phase, table in phases.items()} for arm, phases in arms.items()}
@@ -57,7 +58,7 @@ def ledger_content(
     n_folds = len(np.unique(one.fold))
 
     def estimated(scores: CellScores) -> dict[str, Any]:
-        return estimate(scores, repeats, n_folds, confidence).to_dict()
+        return estimate(scores, repeats, n_folds, confidence, validation_share).to_dict()
 
     ends = {arm: (next(iter(own)), list(own)[-1]) for arm, own in cells.items()}
     before = {arm: cells[arm][first] for arm, (first, _) in ends.items()}

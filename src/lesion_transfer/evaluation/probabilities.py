@@ -21,6 +21,9 @@ from lesion_transfer.randomness import named_generator
 
 Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 FITTED_ON = "validation"
+NO_INTERVAL = {"low": None, "high": None, "note": "no interval: draws of patients look worse calibrated than the data"}
+"""Of the calibration error: a bin holds few findings, fewer distinct ones in a draw, so that its percentiles lie above
+the value (in up to a tenth of perfectly calibrated data sets wholly so)."""
 
 
 def fitted_on_validation(validation: pd.DataFrame) -> dict[str, float | None]:
@@ -51,8 +54,8 @@ def assess_probabilities(
     if temperature is not None:
         versions["_calibrated"] = apply_temperature(probabilities, temperature)
     for suffix, values in versions.items():
-        for name, score in (("brier", brier_score), ("ece", expected_calibration_error)):
-            content[name + suffix] = _interval(score, labels, values, draws, confidence)
+        content["brier" + suffix] = _interval(brier_score, labels, values, draws, confidence)
+        content["ece" + suffix] = {"value": _value(expected_calibration_error, labels, values), **NO_INTERVAL}
     if threshold is not None:
         content["confusion_at_operating_point"] = confusion(labels, probabilities, threshold)
         found = estimates(known, draws, threshold, confidence)
@@ -104,11 +107,15 @@ def patient_level(known: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _value(score: Weighted, labels: np.ndarray, probabilities: np.ndarray) -> float:
+    return float(score(labels, probabilities, np.ones((1, len(labels))))[0])
+
+
 def _interval(
     score: Weighted, labels: np.ndarray, probabilities: np.ndarray, draws: np.ndarray, confidence: float
 ) -> dict[str, float]:
-    value = score(labels, probabilities, np.ones((1, len(labels))))[0]
+    value = _value(score, labels, probabilities)
     drawn = score(labels, probabilities, draws[draws.sum(axis=1) > 0])
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    return {"value": value, "low": float(low), "high": float(high)}

@@ -18,6 +18,14 @@ class GradientAlarm:
         self._limits, self._layers, self._name = limits, layers, name
         self._vanished = np.zeros(len(layers), dtype=np.int64)
 
+    def state(self) -> list[int]:
+        """For how many batches in a row each layer's gradient has been too small."""
+        return [int(n) for n in self._vanished]
+
+    def restore(self, state: Sequence[int]) -> None:
+        """Puts `state()` back."""
+        self._vanished = np.array(state, dtype=np.int64)
+
     def rest(self) -> None:
         """Takes note of a batch of which `nothing_alarming` is known: the same as `check` of it."""
         self._vanished.fill(0)

@@ -64,7 +64,6 @@ class Course:
     options: TrainingOptions
     sources: Sources
     parts: MovingParts
-    alarm: GradientAlarm
     loss_of: LossFunction
     probe: Probe | None
     constant: dict[str, float]
@@ -166,12 +165,14 @@ def set_up(
     """The course of a network that `prepare` has prepared: at its start, or where `resume_from` left it."""
     trained: nn.Module = network.decision_maker if frozen else network
     update = WeightUpdate(trained.parameters(), options.lr, options.precision)
+    recorder = GradientRecorder(trained)
     parts = MovingParts(
         network,
         frozen,
         update,
         plateau=Plateau(update, options.plateau_factor, options.plateau_patience, options.plateau_metric),
-        recorder=GradientRecorder(trained),
+        recorder=recorder,
+        alarm=GradientAlarm(limits, recorder.layers, name),
         best=BestEpoch(options.optimized_metric),
     )
     # a frozen extractor gives the probe the same answer after every epoch, so it is asked once
@@ -184,7 +185,6 @@ def set_up(
         options,
         sources,
         parts,
-        GradientAlarm(limits, parts.recorder.layers, name),
         loss_function(options.loss),
         probe,
         constant,

@@ -94,7 +94,7 @@ def _score_members(
     """A row a member."""
     scored = ScoredRows(scored.inputs.to(device), scored.labels)
     table = []
-    network = draw.network(members[0]).eval()
+    network = draw.network(members[0])
     for member in members:
         if member != members[0]:
             draw.redraw(network, member)

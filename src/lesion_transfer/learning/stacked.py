@@ -221,9 +221,9 @@ class _Stack:
             course.check_loss(loss, number)
             course.parts.recorder.note(course.epoch, own)
             if at_rest:
-                course.alarm.rest()
+                course.parts.alarm.rest()
             else:
-                course.alarm.check(own, course.epoch, number)
+                course.parts.alarm.check(own, course.epoch, number)
 
     def _batches(self, epoch: int) -> "Iterator[_Batch]":
         """An epoch of every course, batch by batch, padded; a course with fewer batches has none in the last."""

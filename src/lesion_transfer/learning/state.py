@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lesion_transfer.learning.alarm import GradientAlarm
 from lesion_transfer.learning.gradients import GradientRecorder
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.selection import BestEpoch
@@ -48,6 +49,7 @@ class MovingParts:
     update: WeightUpdate
     plateau: Plateau
     recorder: GradientRecorder
+    alarm: GradientAlarm
     best: BestEpoch
     best_state: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
@@ -71,6 +73,7 @@ class MovingParts:
             "lr": self.update.lr,
             "plateau": self.plateau.state(),
             "best": self.best.state(),
+            "vanished": self.alarm.state(),
             "columns": list(self.history[-1]),
             "rows": [list(row.values()) for row in self.history],
         }
@@ -84,6 +87,7 @@ class MovingParts:
         self.update.restore(_below("update", state.tensors), state.values["lr"])
         self.plateau.restore(state.values["plateau"])
         self.best.restore(state.values["best"])
+        self.alarm.restore(state.values["vanished"])
         self.recorder.restore({n: state.tensors[f"gradients.{n}"].numpy() for n in range(1, state.epoch + 1)})
         self.history[:] = state.history
 

@@ -90,7 +90,7 @@ def train(
                 gradients, loss = step.read(noted)
                 recorder.note(epoch, gradients)
                 course.check_loss(loss, number)
-                course.alarm.check(gradients, epoch, number)
+                course.parts.alarm.check(gradients, epoch, number)
                 if number == 1:
                     row["lost_update_share"] = update.measured_step()
                 else:

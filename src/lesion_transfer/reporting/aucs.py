@@ -21,7 +21,7 @@ class AucRow:
 
 @styled
 def auc_figure(rows: Sequence[AucRow], title: str) -> Figure:
-    """AUCs with intervals; the number of findings and positives stands at the right."""
+    """AUCs with intervals; the number of findings and positives stands at the right, (!) where the table warns."""
     figure = new_figure(9.0, 1.3 + 0.36 * len(rows))
     axes = figure.add_subplot()
     for number, row in enumerate(rows):
@@ -34,6 +34,7 @@ def auc_figure(rows: Sequence[AucRow], title: str) -> Figure:
             axes.plot([row.found["low"], row.found["high"]], [number] * 2, color=color, linewidth=2.2)
         axes.plot([row.found["value"]], [number], "o" if row.strong else "s", color=color, markersize=6)
         counts = f"{row.found['value']:.3f}   n {row.found['n']}, {row.found['n_positive']} positive"
+        counts += "  (!)" if row.found.get("note") else ""
         axes.annotate(counts, (1.02, number), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=INK)
     axes.axvline(0.5, color=INK, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(rows)), [row.label for row in rows], color=INK)

@@ -19,6 +19,8 @@ class DatasetRow:
     licence: str
     citation: str = ""
     url: str = ""
+    may_identify: bool = False
+    """Images that do not say that patient identity was removed were allowed."""
 
 
 @dataclass(frozen=True)

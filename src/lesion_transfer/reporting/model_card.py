@@ -58,6 +58,8 @@ class ModelCard:
     hyperparameters: Mapping[str, Any]
     seed: int
     best_epoch: int | None
+    near_duplicates_sought: bool = True
+    """Whether the split kept images together that nearly agree."""
     lineage: Sequence[Mapping[str, Any]] = ()
     """Ancestors, the oldest first: phase, model_sha256, epochs."""
     tested: ModelScores | None = None

@@ -179,14 +179,16 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
     if found["value"] is None:
         return "not defined"
     interval = "" if found["low"] is None else f" ({found['low']:.3f} to {found['high']:.3f})"
-    return f"{found['value']:.3f}{interval}"
+    note = f"; {found['note']}" if found.get("note") else ""
+    return f"{found['value']:.3f}{interval}{note}"
 
 
 def _signed(found: Mapping[str, Any]) -> str:
     if found["value"] is None:
         return "not defined"
     interval = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
-    return f"{found['value']:+.3f}{interval}"
+    note = f"; {found['note']}" if found.get("note") else ""
+    return f"{found['value']:+.3f}{interval}{note}"
 
 
 def _value(found: Any) -> str:

@@ -8,7 +8,7 @@ import shutil
 import pandas as pd
 
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
-from lesion_transfer.cohorts.splits import find_leaks
+from lesion_transfer.cohorts.splits import find_leaks, read_splits
 from lesion_transfer.files import write_csv
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
@@ -21,29 +21,43 @@ def assign(layout: Layout) -> None:
     """Writes data/assigned/COHORT.csv: the split's rows in the order of the cohort's images, replicate by replicate.
 
     Raises StageError when a patient, a group of exact or near duplicates, an image or a DICOM instance stands in two
-    subsets or folds, in one cohort or across the cohorts of all data sets.
+    subsets or folds, in one cohort or across the cohorts of all data sets that are trained on in turn.
     """
     settings = layout.settings()
     cohorts = {name: load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in settings.cohorts}
     assigned = {name: _assigned(layout, settings, cohort) for name, cohort in cohorts.items()}
-    if leaks := find_leaks(_seen(settings, cohorts, assigned)):
+    seen = _seen(settings, cohorts, assigned)
+    leaks = [
+        leak for datasets in _trained_together(settings) for leak in find_leaks(seen[seen["dataset"].isin(datasets)])
+    ]
+    if leaks:
         more = f" There are {len(leaks) - SHOWN_LEAKS} more." if len(leaks) > SHOWN_LEAKS else ""
         raise StageError(
-            f"The splits leak: {' '.join(leaks[:SHOWN_LEAKS])}{more} Draw the splits again (`lesion split`); "
-            "between two data sets, take the patient out of one of them, or, where equal ids are different people, set "
+            f"The splits leak: {' '.join(leaks[:SHOWN_LEAKS])}{more} Within a data set draw its splits again (`lesion "
+            "split`); between two, take the patient out of one of them, or, where equal ids are different people, set "
             "split.shared_patient_ids: false."
         )
     # of cohorts that are no longer in params.yaml, which a run by hand would leave
     shutil.rmtree(layout.assigned_folder, ignore_errors=True)
     for name, table in assigned.items():
-        write_csv(layout.assigned(name), table.astype({"fold": "Int64"}))
+        write_csv(layout.assigned(name), table)
+
+
+def _trained_together(settings: Settings) -> list[set[str]]:
+    """The data sets of the phases and arms, whose weights are handed on; each other one by itself.
+
+    A data set that the reproduction alone is trained on may hold the target's patients: it draws a split of its own.
+    """
+    steps = [step.phase.cohort for arm in settings.ledger.arms for step in settings.arm_steps(arm)]
+    trained_on = {settings.dataset_of(name) for name in (*(one.cohort for one in settings.phases.values()), *steps)}
+    return [trained_on, *({name} for name in settings.datasets if name not in trained_on)]
 
 
 def _assigned(layout: Layout, settings: Settings, cohort: Cohort) -> pd.DataFrame:
     """The split's rows of a cohort: finding_key, patient_id, replicate, subset, fold, in the order of its images."""
     dataset = settings.dataset_of(cohort.name)
     path = require(layout.split(dataset), f"lesion split {dataset}")
-    split = pd.read_csv(path, dtype={"finding_key": str, "patient_id": str})
+    split = read_splits(path)
     rows = []
     for _, replicate in split.groupby("replicate", sort=True):
         own = replicate.set_index("finding_key")

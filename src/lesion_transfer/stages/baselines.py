@@ -7,6 +7,7 @@ import pandas as pd
 
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.cohorts.normalise import ZScore
+from lesion_transfer.cohorts.splits import read_splits
 from lesion_transfer.datasets.finding import DatasetError
 from lesion_transfer.datasets.prostatex_tables import read_finding_rows, required_tables
 from lesion_transfer.datasets.tables import find_tables
@@ -66,7 +67,7 @@ def _assigned_cohort(layout: Layout, name: str) -> tuple[Cohort, pd.DataFrame]:
     """The cohort, and its findings with subset and fold, replicate by replicate, each in the order of the images."""
     cohort = load_cohort(require(layout.cohort(name), f"lesion cohort {name}"))
     path = require(layout.assigned(name), "lesion assign")
-    assigned = pd.read_csv(path, dtype={"finding_key": str, "patient_id": str}).astype({"fold": "Int64"})
+    assigned = read_splits(path)
     own = pd.concat([cohort.findings] * assigned["replicate"].nunique(), ignore_index=True)
     if list(assigned["finding_key"]) != list(own["finding_key"]):
         raise StageError(f"{path} is not of the cohort {name} as it is; run `lesion assign`")

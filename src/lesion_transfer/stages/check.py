@@ -1,6 +1,9 @@
 """Stage `check`: a cohort proved against its source, what it is made of, and pictures to look at."""
 
+import logging
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ from lesion_transfer.cohorts.dot_summary import dot_summary, failure_sentences
 from lesion_transfer.cohorts.examine import Examination, examine
 from lesion_transfer.cohorts.fingerprint import fingerprint
 from lesion_transfer.cohorts.near_duplicates import near_duplicate_groups
-from lesion_transfer.cohorts.patch_faults import patch_faults
+from lesion_transfer.cohorts.patch_faults import PatchFault, faults_in_words, patch_faults
 from lesion_transfer.cohorts.units import joining_rows
 from lesion_transfer.datasets.registry import source_images
 from lesion_transfer.files import replacing, write_json, write_text
@@ -21,12 +24,15 @@ from lesion_transfer.stages.cohort import open_findings
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
 from lesion_transfer.stages.progress import progress_bar
 
+log = logging.getLogger(__name__)
+
 
 def check(layout: Layout, name: str) -> None:
     """Writes reports/checks/NAME.json, pictures in reports/checks/NAME/ and, when all is well, data/checked/NAME.txt.
 
-    Raises StageError when a dot drawn at a lesion does not land where it belongs, or when the stored patches are not
-    those that the source gives; the report and the pictures are written all the same.
+    Raises StageError when a dot drawn at a lesion does not land where it belongs, when the stored patches are not
+    those that the source gives, or when too many of them show nothing; the report and the pictures are written all
+    the same.
     """
     settings = layout.settings()
     options = entry(settings.cohorts, name, "cohort")
@@ -36,23 +42,40 @@ def check(layout: Layout, name: str) -> None:
     layout.checked(name).unlink(missing_ok=True)
     with progress_bar(f"checking {name}") as move:
         found = examine(cohort, findings, options, images, move)
-    content = _content(settings, cohort, found)
+    faults = patch_faults(cohort.patches, cohort.findings["finding_key"].tolist(), cohort.channels)
+    if faults:
+        log.warning("%s: patches that show nothing: %s", name, faults_in_words(faults))
+    content = _content(settings, cohort, found, faults)
     shutil.rmtree(layout.check_pictures(name), ignore_errors=True)
     _draw(layout, settings, cohort, found)
     write_json(layout.check(name), content)
-    if failures := failure_sentences(content["red_dots"]):
+    failures = [
+        *failure_sentences(content["red_dots"]),
+        *_too_many_faults(faults, len(cohort.images), settings.checks.max_faulty_share),
+    ]
+    if failures:
         raise StageError(
             f"{name} does not show what it should: {'; '.join(failures)}. All of it is in {layout.check(name)}, "
-            f"pictures in {layout.check_pictures(name)}; checks.max_dot_error_px is {settings.checks.max_dot_error_px}."
+            f"pictures in {layout.check_pictures(name)}; checks.max_dot_error_px is {settings.checks.max_dot_error_px}"
+            f", checks.max_faulty_share {settings.checks.max_faulty_share}."
         )
     write_text(layout.checked(name), "dots drawn at the lesions landed in the centre of every patch\n")
 
 
-def _content(settings: Settings, cohort: Cohort, found: Examination) -> dict[str, Any]:
+def _too_many_faults(faults: Sequence[PatchFault], n_patches: int, limit: float) -> list[str]:
+    """Of each channel of which more than this share of its patches show nothing, a sentence for people."""
+    return [
+        f"{n} of {n_patches} patches of channel {channel} show nothing: "
+        f"{faults_in_words([one for one in faults if one.channel == channel])} (look at the values of the source; in a "
+        "patch archive a single extreme pixel makes the others black)"
+        for channel, n in Counter(one.channel for one in faults).items()
+        if n / n_patches > limit
+    ]
+
+
+def _content(settings: Settings, cohort: Cohort, found: Examination, faults: Sequence[PatchFault]) -> dict[str, Any]:
     """reports/checks/COHORT.json."""
     excluded = pd.read_csv(cohort.folder / "excluded.csv", dtype=str, keep_default_na=False)
-    keys = cohort.findings["finding_key"].tolist()
-    faults = patch_faults(cohort.patches, keys, cohort.channels)
     rows = joining_rows(cohort)
     near = near_duplicate_groups(rows["phash"], settings.split.near_duplicate_bits)
     groups = rows[near != ""].groupby(near[near != ""])["patient_id"]

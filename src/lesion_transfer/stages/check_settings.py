@@ -3,9 +3,10 @@
 Every other stage depends on what is written here, instead of naming the dozen modules that read params.yaml.
 """
 
-import json
 import logging
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,6 @@ from lesion_transfer.datasets import finding, reasons
 from lesion_transfer.datasets import options as dataset_options
 from lesion_transfer.files import file_sha256, write_csv, write_text
 from lesion_transfer.learning import options as learning_options
-from lesion_transfer.settings import RESERVED_PHASES
 from lesion_transfer.stages import layout as stage_layout
 from lesion_transfer.stages.layout import Layout
 from lesion_transfer.transfer import arms, plan
@@ -42,20 +42,11 @@ def check_settings(layout: Layout) -> None:
     re-runs only the stages that declare it.
     """
     asked = layout.settings()
-    for model in sorted(layout.models.glob("*/model.json")):
-        phase = json.loads(model.read_text(encoding="utf-8")).get("phase")
-        if phase == model.parent.name and phase not in {*asked.phases, *RESERVED_PHASES}:
-            log.warning(
-                "phase %s is no longer in params.yaml: %s is removed (DVC's cache keeps it)", phase, model.parent
-            )
-            shutil.rmtree(model.parent)
-            layout.metrics(phase).unlink(missing_ok=True)
-    for report in sorted((layout.reports / "checks").glob("*.json")):
-        if report.stem not in asked.cohorts:
-            report.unlink()
-            layout.checked(report.stem).unlink(missing_ok=True)
-            shutil.rmtree(layout.check_pictures(report.stem), ignore_errors=True)
-    _clear_cohorts(layout, asked)
+    _refuse_missing(layout, asked)
+    for path in _left_over(layout, asked):
+        log.warning(
+            "%s is no longer in params.yaml: it is moved to %s", path.relative_to(layout.root), _put_aside(layout, path)
+        )
     sources = [Path(str(module.__file__)) for module in SHARED]
     package = Path(str(errors.__file__)).parent
     hashes = {source.relative_to(package).as_posix(): file_sha256(source) for source in sources}
@@ -65,16 +56,51 @@ def check_settings(layout: Layout) -> None:
     write_csv(layout.cohort_datasets, pd.DataFrame(placed, columns=["cohort", "dataset"]))
 
 
-def _clear_cohorts(layout: Layout, asked: settings.Settings) -> None:
-    """Removes the results of cohorts and data sets that params.yaml no longer has, which folders hold as dependencies.
+def _refuse_missing(layout: Layout, asked: settings.Settings) -> None:
+    """Raises SettingsError for a source or a first model that is not there, which DVC would call `[Errno 2]`."""
+    for name, dataset in asked.datasets.items():
+        if dataset.source != "phantom" and not (layout.root / dataset.source).exists():
+            raise settings.SettingsError(
+                f"params.yaml: datasets.{name}.source: {dataset.source} is not there; write the whole path (no ~)"
+            )
+    folder = layout.root / asked.initial_model
+    if folder != layout.model("roulette") and not (folder / "model.json").is_file():
+        raise settings.SettingsError(f"params.yaml: initial_model: {asked.initial_model} holds no model.json")
 
-    Only what DVC made, which its cache keeps: a folder that somebody put there is left alone.
+
+def _left_over(layout: Layout, asked: settings.Settings) -> Iterator[Path]:
+    """What DVC made for entries that params.yaml no longer has, and folders hold as dependencies.
+
+    Only of stages in dvc.lock, so that a folder that somebody put there stays, and never what ds1_full starts from.
     """
     lock = layout.root / "dvc.lock"
-    made = lock.read_text(encoding="utf-8") if lock.exists() else ""
-    for path in sorted([*(layout.root / "data" / "cohorts").glob("*"), *(layout.root / "data").glob("*/*.csv")]):
-        stage = {"cohorts": "cohort", "splits": "split"}.get(path.parent.name, "")
-        known = set(asked.datasets if stage == "split" else asked.cohorts)
-        if stage and path.stem not in known and f"  {stage}@{path.stem}:\n" in made:
-            log.warning("%s is no longer in params.yaml: %s is removed (DVC's cache keeps it)", path.stem, path)
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    made = set(re.findall("^  (\\S+):$", lock.read_text(encoding="utf-8"), re.MULTILINE) if lock.exists() else ())
+    kept = {*(f"transfer@{name}" for name in asked.transfer), *(f"split@{name}" for name in asked.datasets)}
+    kept |= {f"{stage}@{name}" for stage in ("cohort", "check") for name in asked.cohorts}
+    kept |= {f"challenge@{name}" for name in asked.challenge}
+    for stage, _, name in (one.partition("@") for one in sorted(made - kept)):
+        for path in _made_by(layout, stage, name):
+            if path.exists() and path != layout.root / asked.initial_model:
+                yield path
+
+
+def _made_by(layout: Layout, stage: str, name: str) -> list[Path]:
+    """What the stage of a removed entry wrote."""
+    return {
+        "cohort": [layout.cohort(name)],
+        "check": [layout.check(name), layout.checked(name), layout.check_pictures(name)],
+        "split": [layout.split(name)],
+        "transfer": [layout.model(name), layout.metrics(name)],
+        "challenge": [layout.model("challenge"), layout.metrics("challenge"), layout.challenge_file("any").parent],
+    }.get(stage, [])
+
+
+def _put_aside(layout: Layout, path: Path) -> Path:
+    """Moves it below .lesion/removed, beside what was moved there before: DVC's cache need not have it."""
+    place = layout.root / ".lesion" / "removed" / path.relative_to(layout.root)
+    number = 0
+    while (to := place.with_name(f"{place.name}.{number}" if number else place.name)).exists():
+        number += 1
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(path, to)
+    return to

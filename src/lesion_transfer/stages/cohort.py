@@ -48,7 +48,9 @@ def open_findings(
     """The findings of a cohort's data set, read one by one from its source; the files' hashes; the source's folder."""
     options = settings.cohorts[name]
     dataset = options.dataset
-    manifest = pd.read_csv(require(layout.manifest(dataset), f"lesion acquire {dataset}"), dtype=str)
+    manifest = pd.read_csv(
+        require(layout.manifest(dataset), f"lesion acquire {dataset}"), dtype=str, keep_default_na=False
+    )
     source = layout.source(settings, dataset)
     require(source, f"lesion acquire {dataset}")
     hashes = {

@@ -18,7 +18,7 @@ from lesion_transfer.reporting.curves import CURVE_METRICS
 from lesion_transfer.reporting.global_performance import global_performance_figure
 from lesion_transfer.reporting.pictures import to_screen_png_bytes
 from lesion_transfer.settings import Settings
-from lesion_transfer.stages.layout import Layout, StageError, require
+from lesion_transfer.stages.layout import Layout, StageError, read_json, require
 from lesion_transfer.tracking import tracked_run
 from lesion_transfer.transfer.plan import FIRST_PHASE, ancestors
 
@@ -69,11 +69,18 @@ def _content(layout: Layout, settings: Settings, trained: list[str]) -> dict[str
 
 
 def read_phase(layout: Layout, phase: str) -> pd.DataFrame:
-    """A phase's predictions of the first replicate, all copies; StageError where none is of the test subset."""
+    """A phase's predictions of the first replicate, all copies.
+
+    Raises StageError where none is of the test subset, or they are of other images than the cohort has now.
+    """
     path = require(layout.predictions(phase), f"lesion transfer {phase}")
     table = select(read_predictions(path), replicate=0, copy=None)
     if not (table["subset"] == "test").any():
         raise StageError(f"{path} has no row of the test subset; run the phase again")
+    info = read_json(layout.model(phase) / "model.json", f"lesion transfer {phase}")
+    cohort = load_cohort(require(layout.cohort(info["cohort"]), f"lesion cohort {info['cohort']}"))
+    if info["images_sha256"] != cohort.images_sha256:
+        raise StageError(f"{path.parent} was trained on other images than {cohort.folder} has now; run `dvc repro`")
     return table
 
 

@@ -50,8 +50,10 @@ def ledger(layout: Layout) -> None:
             on_target_alone={
                 arm for arm in tables if {step.phase.cohort for step in settings.arm_steps(arm)} == {settings.target}
             },
+            validation_share=asked.validation_share,
         )
         content |= {"target": settings.target, "phantom": settings.is_phantom(settings.target)}
+        content["images_sha256"] = {name: cohort.images_sha256 for name, cohort in inputs.cohorts.items()}
         if any(settings.cross_validation(name).lrs for name in settings.phases):
             # their rates were found on rows that the folds here test
             content["verdict"] += " Its trainings use the learning rates as set, not those that cv.lrs found."

@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 
 from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.cohorts.splits import read_splits
 from lesion_transfer.cohorts.units import linked_patients
-from lesion_transfer.files import file_sha256
+from lesion_transfer.files import file_sha256, source_files
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
 from lesion_transfer.stages.ledger_fold import LedgerInputs
@@ -20,7 +21,7 @@ from lesion_transfer.stages.training.training_data import check_margin, read_ass
 from lesion_transfer.transfer.arms import PhaseTree
 from lesion_transfer.transfer.chain import ChainOptions
 
-CODE = ("learning", "transfer", "cohorts/cohort.py", "cohorts/normalise.py", "stages/ledger_fold.py", "randomness.py")
+CODE = ("cohorts", "learning", "randomness.py", "stages/ledger_fold.py", "transfer")
 """The parts of the package that a fold's result depends on, its data and settings being given (a test holds them to the
 imports)."""
 
@@ -65,7 +66,7 @@ def ledger_inputs(layout: Layout, settings: Settings, tree: PhaseTree, device: s
 def _outer_rows(layout: Layout, findings: pd.DataFrame) -> pd.DataFrame:
     """data/outer_folds.csv for one cohort: a row an image, replicate and fold, in the order of the images."""
     path = require(layout.outer_folds, "lesion outer")
-    outer = pd.read_csv(path, dtype={"finding_key": str, "patient_id": str})
+    outer = read_splits(path)
     parts = []
     for _, cell in outer.groupby(["replicate", "fold"], sort=True):
         own = cell.set_index("finding_key")
@@ -75,12 +76,6 @@ def _outer_rows(layout: Layout, findings: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def code_files(package: Path) -> list[Path]:
-    """The modules of CODE."""
-    parts = [package / part for part in CODE]
-    return [file for part in parts for file in (sorted(part.rglob("*.py")) if part.is_dir() else [part])]
-
-
 def fingerprint(inputs: LedgerInputs, settings: Settings) -> str:
     """Of everything that the result of one fold depends on: code, settings, data, versions, processor.
 
@@ -88,7 +83,7 @@ def fingerprint(inputs: LedgerInputs, settings: Settings) -> str:
     """
     package = Path(__file__).parents[1]
     about = {
-        "code": {file.relative_to(package).as_posix(): file_sha256(file) for file in code_files(package)},
+        "code": {file.relative_to(package).as_posix(): file_sha256(file) for file in source_files(package, CODE)},
         "tree": [node.key for node in inputs.tree.nodes],
         "cohorts": {name: file_sha256(cohort.folder / "images.npy") for name, cohort in inputs.cohorts.items()},
         "findings": {name: file_sha256(cohort.folder / "findings.csv") for name, cohort in inputs.cohorts.items()},

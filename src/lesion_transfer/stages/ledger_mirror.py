@@ -7,7 +7,7 @@ from typing import Any
 from lesion_transfer.reporting.forest import forest_figure
 from lesion_transfer.reporting.pictures import to_screen_png_bytes
 from lesion_transfer.settings import Settings
-from lesion_transfer.tracking import TrackedRun, tracked_run
+from lesion_transfer.tracking import TrackedRun
 
 ESTIMATES = ("before", "after", "difference")
 PARTS = ("value", "low", "high", "low_trainings", "high_trainings", "p", "p_holm", "sd_repeats", "sd_trainings")
@@ -22,9 +22,7 @@ def mirror_ledger(run: TrackedRun, content: Mapping[str, Any], settings: Setting
     run.log_folder(arms, "arms")
     for arm in content["arm_order"]:
         params = {"arm": arm, **settings.arms[arm].model_dump(mode="json")}
-        with tracked_run(
-            f"ledger {arm}", stage="ledger", params=params, tags={"mlflow.parentRunId": run.run_id}
-        ) as child:
+        with run.child(f"ledger {arm}", params=params, tags={}) as child:
             for name in ESTIMATES:
                 child.log_metrics(_parts(name, content["arms"][arm][name]))
             if arm in content["controls"]:

@@ -1,5 +1,6 @@
 """Tool `lesion metrics`: every metric and figure of any predictions.csv again, from the table alone."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def metric_figures(path: Path, folder: Path, seed: int, threshold: float = 0.5) 
             continue
         fold = "" if model.fold is None else f"f{model.fold}"
         named = (model.baseline, model.cohort, model.subset, f"r{model.replicate:03d}", fold)
-        stem = "_".join(part for part in named if part)
+        stem = "_".join(re.sub(r"[^\w.-]+", "-", part) for part in named if part)  # names come from the table
         subset = "validation (selected on)" if model.subset == "validation" else model.subset
         title = " ".join(part for part in (model.baseline, model.cohort, subset) if part)
         matrices = {name: confusion(one.labels, one.probabilities, threshold) for name, one in scored.items()}

@@ -167,6 +167,7 @@ def _card(
         hyperparameters={},
         seed=settings.seed,
         best_epoch=info.get("best_epoch"),
+        near_duplicates_sought=settings.split.near_duplicate_bits is not None,
         lineage=info.get("lineage", ()),
     )
 

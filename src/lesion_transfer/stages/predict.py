@@ -1,6 +1,7 @@
 """Tool `lesion predict`: a model reads lesions that it has never seen, as it read those that it was trained on."""
 
 import logging
+import math
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pandas as pd
 import pydantic
 import torch
 
-from lesion_transfer.cohorts.build import build_cohort
+from lesion_transfer.cohorts.build import EXCLUDED_COLUMNS, build_cohort
 from lesion_transfer.cohorts.cohort import Cohort, CohortError, load_cohort
 from lesion_transfer.cohorts.normalise import ZScore
 from lesion_transfer.cohorts.options import CohortOptions
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 NEW = "new"
 """The subset of findings that belong to no split."""
 DISPLAY_MAXIMUM_OF_UNIT_RANGE = 1.0
+SAME_PITCH = 0.01
+"""Relative difference of pixels' sizes that is let pass."""
 
 
 @dataclass(frozen=True)
@@ -121,20 +124,30 @@ def predict_position(
 
 
 def refuse_foreign_file(path: Path) -> None:
-    """Raises StageError where `path` is there and is no predictions table: it may be what is to be read."""
-    header = ",".join(COLUMNS).encode()
-    if path.exists():
-        if path.is_file():
-            with path.open("rb") as file:
-                if file.read(len(header)) == header:
-                    return
-        raise StageError(f"--out: {path} is there and is no table of predictions; it stays as it is, name another")
+    """Raises StageError where `path`, or what is written beside it, is there and is no table of ours.
+
+    It may be what is to be read, or somebody's work.
+    """
+    for own, columns in ((path, COLUMNS), (excluded_beside(path), EXCLUDED_COLUMNS)):
+        header = ",".join(columns).encode()
+        if own.exists() and not (own.is_file() and _begins_with(own, header)):
+            raise StageError(f"--out: {own} is there and is no table of predictions; it stays as it is, name another")
+
+
+def excluded_beside(path: Path) -> Path:
+    """Where the findings are listed that the predictions of `path` lack."""
+    return path.with_suffix(".excluded.csv")
+
+
+def _begins_with(path: Path, header: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
 
 
 def write_predictions(path: Path, table: pd.DataFrame, excluded: pd.DataFrame) -> Path | None:
     """Writes the table, and PATH with .excluded.csv beside it where findings could not be read, which is returned."""
+    beside = excluded_beside(path)
     write_csv(path, table)
-    beside = path.with_suffix(".excluded.csv")
     beside.unlink(missing_ok=True)
     if excluded.empty:
         return None
@@ -198,12 +211,26 @@ def _stored_info(model: Model, folder: Path) -> dict[str, Any] | None:
     }
 
 
+def _refuse_other_scale(model: Model, cohort: Cohort) -> None:
+    """Raises StageError where a pixel of the cohort is another distance than one that the model has learnt from."""
+    options, pitch_mm = model.options, cohort.info.get("pitch_mm")
+    if options.crop_mm is None or pitch_mm is None:
+        return
+    learnt_mm = options.crop_mm / options.patch_pixels
+    if not math.isclose(pitch_mm, learnt_mm, rel_tol=SAME_PITCH):
+        raise StageError(
+            f"{cohort.folder} has pixels of {pitch_mm:.3g} mm, {model.folder} has learnt from pixels of "
+            f"{learnt_mm:.3g} mm; cut the cohort with crop_mm: {options.crop_mm:g}."
+        )
+
+
 def _predict(model: Model, cohort: Cohort, name: str, copies: int) -> pd.DataFrame:
     if cohort.patch_pixels != model.options.patch_pixels:
         raise StageError(
             f"{cohort.folder} has patches of {cohort.patch_pixels} pixels, {model.folder} reads "
             f"{model.options.patch_pixels}; give a cohort of that size, or the patch archive that it was cut from."
         )
+    _refuse_other_scale(model, cohort)
     margin = model.augmentation.required_margin(cohort.patch_pixels)
     if copies and margin > cohort.margin_pixels:
         raise StageError(

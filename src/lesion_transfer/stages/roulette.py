@@ -1,5 +1,6 @@
 """Stage `roulette`: of n random initialisations the one that ranks the target's validation rows best."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -77,7 +78,8 @@ def _write(
     folder = layout.model("roulette", replicate)
     channels, patch_pixels = len(loaded.cohort.channels), loaded.cohort.patch_pixels
     network = LesionNetwork(settings.network, channels, settings.dropout, patch_pixels)
-    info = {**network.description(), "phase": "roulette", "best_member": result.best_member}
+    chosen_by = {"cohort": settings.target, "images_sha256": loaded.cohort.images_sha256}
+    info = {**network.description(), "phase": "roulette", **chosen_by, "best_member": result.best_member}
     sha256 = save_model(folder, result.best_state, info)
     write_csv(folder / "history.csv", pd.DataFrame(result.table))
     return {
@@ -107,4 +109,5 @@ def _mirror(layout: Layout, run: TrackedRun, replicate: int, result: RouletteRes
 
 
 def _scores(row: dict[str, float]) -> dict[str, float]:
-    return {key: value for key, value in row.items() if key != "member"}
+    """Those that are defined: a cohort's validation rows may have one class only."""
+    return {key: value for key, value in row.items() if key != "member" and math.isfinite(value)}

@@ -28,6 +28,13 @@ def dataset_rows(layout: Layout, settings: Settings, dataset: str) -> pd.DataFra
     if not names:
         raise StageError(f"no cohort of params.yaml is cut from {dataset}; add one, or remove datasets.{dataset}")
     cohorts = [load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in names]
+    trained_on = {phase.cohort for phase in settings.phases.values()}
+    for cohort in cohorts:
+        if cohort.name in trained_on and cohort.findings["label"].isna().all():
+            raise StageError(
+                f"cohort {cohort.name} is trained on and none of its {len(cohort.findings)} findings has a label; look "
+                f"at the labels in {layout.tables(dataset)} (a patch archive: the column label of findings.csv)"
+            )
     rows = pd.concat([joining_rows(cohort) for cohort in cohorts], ignore_index=True)
     rows["near_duplicate"] = near_duplicate_groups(rows["phash"], settings.split.near_duplicate_bits)
     return rows

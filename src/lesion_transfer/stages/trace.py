@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lesion_transfer.datasets.prostatex_ktrans import files_of_map, is_ktrans_header
-from lesion_transfer.files import file_sha256
+from lesion_transfer.files import file_sha256, plain_cell
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError
 
@@ -72,7 +72,7 @@ def _slice(row: pd.Series, channel: str, source: Path, hashes: dict[str, str]) -
     """One channel's origin; `file_now` compares the file below the source with the hash that the cohort noted."""
 
     def cell(name: str) -> str:
-        return str(row.get(f"{channel}_{name}", ""))
+        return plain_cell(str(row.get(f"{channel}_{name}", "")))
 
     def number(name: str) -> float | None:
         return float(cell(name)) if cell(name) else None
@@ -147,6 +147,20 @@ def _descendants(layout: Layout, folders: list[Path], seen: list[dict[str, Any]]
             yield {**_identity(layout, folder), "cohort": info["cohort"], "role": role}
 
 
+def _of_other_images(layout: Layout, folder: Path, cohort: str) -> str:
+    """A remark where a model was not made of the images that the cohort has now, though keys may be the same."""
+    images = layout.cohort(cohort) / "images.npy"
+    if not images.is_file():
+        return f", of a cohort {cohort} that is gone"
+    if folder.is_relative_to(layout.arms):
+        ledger = json.loads(layout.ledger.read_text(encoding="utf-8")) if layout.ledger.is_file() else {}
+        made_of = ledger.get("images_sha256", {}).get(cohort)
+    else:
+        info = _info(folder)
+        made_of = info.get("images_sha256") if info.get("cohort") == cohort else file_sha256(images)
+    return "" if made_of == file_sha256(images) else f", of other images than {cohort} has now"
+
+
 def _model(layout: Layout, folder: Path, row: Any, probabilities: list[float]) -> dict[str, Any]:
     role = ROLES.get(row["subset"], f"scored it ({row['subset'] or 'no subset'})")
     if folder.is_relative_to(layout.arms):
@@ -158,7 +172,7 @@ def _model(layout: Layout, folder: Path, row: Any, probabilities: list[float]) -
         "replicate": int(row["replicate"]),
         "subset": row["subset"],
         "fold": row["fold"],
-        "role": role,
+        "role": role + _of_other_images(layout, folder, row["cohort"]),
         "probability": probabilities[0] if probabilities else None,
         "augmented_probabilities": probabilities[1:],
     }

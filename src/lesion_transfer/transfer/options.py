@@ -64,9 +64,13 @@ class LedgerOptions(Options):
 
 
 def inherited(entry: Overrides, defaults: TrainingOptions) -> TrainingOptions:
-    """The hyperparameters of an entry: its own where it has one, else those of `defaults`."""
+    """The hyperparameters of an entry: its own where it has one, else those of `defaults`.
+
+    Raises pydantic's ValidationError where they contradict each other.
+    """
     own = {key: getattr(entry, key) for key in TrainingOptions.model_fields}
-    return defaults.model_copy(update={key: value for key, value in own.items() if value is not None})
+    taken = {key: value for key, value in own.items() if value is not None}
+    return TrainingOptions.model_validate({**defaults.model_dump(), **taken})
 
 
 class ReproductionOptions(Overrides):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_transfer.evaluation.baselines.baseline import Baseline, fitted_probabilities
-from lesion_transfer.evaluation.bootstrap import CONFIDENCE, estimates, patient_draws
+from lesion_transfer.evaluation.bootstrap import CONFIDENCE, estimates, patient_draws, too_few
 from lesion_transfer.evaluation.predictions import COLUMNS, labelled
 from lesion_transfer.evaluation.summary import STREAM
 from lesion_transfer.evaluation.weighted import weighted_metric
@@ -82,6 +82,7 @@ def _within_folds(table: pd.DataFrame, seed: int, n_draws: int, confidence: floa
     replicates = table.groupby("replicate").indices.values()
     pooled = [weighted_metric("auc", labels[rows], probabilities[rows], weights[:1, rows])[0] for rows in replicates]
     one = table.drop_duplicates("finding_key")
+    n_positive = int(one["label"].sum())
     return {
         "value": float(means[0]) if defined[:, 0].any() else None,
         "low": low,
@@ -91,8 +92,9 @@ def _within_folds(table: pd.DataFrame, seed: int, n_draws: int, confidence: floa
         "n_folds": len(by_fold),
         "n_folds_undefined": int((~defined[:, 0]).sum()),
         "n": len(one),
-        "n_positive": int(one["label"].sum()),
+        "n_positive": n_positive,
         "n_patients": int(one["patient_id"].nunique()),
+        "note": "; ".join(too_few(n_positive, len(one) - n_positive)) or None,
     }
 
 

@@ -72,7 +72,7 @@ def _train(
 ) -> list[Trained]:
     """All replicates as one population; the first one's epochs go to MLflow as they come."""
     first, phase = starts[0], starts[0].phase
-    mirrored = mirror_resumed(run, interrupted.history(first.key), first.epochs_before)
+    mirrored = mirror_resumed(run, interrupted.history(first.training), first.epochs_before)
     with progress_bar(f"training {phase.name}", sum(start.options.epochs for start in starts)) as move:
         watch = PhaseWatch(phase.name, [start.options for start in starts], move)
 
@@ -82,7 +82,7 @@ def _train(
             watch.epoch(number, row)
 
         return train_population(
-            [start.member(interrupted.place(start.key)) for start in starts],
+            [start.member(interrupted.place(start.training)) for start in starts],
             settings.augmentation,
             frozen=phase.frozen,
             patch_pixels=starts[0].loaded.cohort.patch_pixels,

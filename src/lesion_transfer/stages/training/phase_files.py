@@ -54,6 +54,7 @@ def made_of(settings: Settings, loaded: LoadedCohort) -> dict[str, Any]:
     scale = loaded.cohort.info.get("display_scale")
     return {
         "cohort": name,
+        "images_sha256": loaded.cohort.images_sha256,
         "channels": loaded.cohort.channels,
         "zscore": loaded.zscore.to_dict(),
         "kind": settings.datasets[settings.dataset_of(name)].kind,

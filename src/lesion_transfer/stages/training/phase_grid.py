@@ -11,7 +11,8 @@ from lesion_transfer.backends.backend import Backend
 from lesion_transfer.cohorts.near_duplicates import near_duplicate_groups
 from lesion_transfer.cohorts.splits import inner_folds
 from lesion_transfer.cohorts.units import joining_rows
-from lesion_transfer.learning.grid import best_lr, grid, grid_row, summarise_grid
+from lesion_transfer.learning.checkpoint import state_sha256
+from lesion_transfer.learning.grid import GridPoint, best_lr, grid, grid_row, summarise_grid
 from lesion_transfer.learning.population import Trained, train_population
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.phase_mirror import mirror_grid_member
@@ -68,7 +69,7 @@ def find_rates(
             [
                 replace(
                     point.member,
-                    place=interrupted.place(f"{start.key}_lr{point.lr:g}_fold{point.fold}"),
+                    place=interrupted.place(f"{start.key}_lr{point.lr!r}_fold{point.fold}", _rows_sha256(point)),
                     stack=start.key if settings.stack_members else None,
                 )
                 for start, point in points
@@ -94,6 +95,11 @@ def with_rates(starts: Sequence[Start], rates: Sequence[Rates] | None) -> list[S
         replace(start, options=start.options.model_copy(update={"lr": found.chosen}))
         for start, found in zip(starts, rates, strict=True)
     ]
+
+
+def _rows_sha256(point: GridPoint) -> str:
+    data = point.member.data
+    return state_sha256({"train": data.train_rows, "validation": data.validation_rows})
 
 
 def _rates(rows: list[dict[str, float]]) -> Rates:

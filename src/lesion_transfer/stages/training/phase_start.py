@@ -53,6 +53,11 @@ class Start:
         """What tells this replicate from the others: r000, r001, ..."""
         return f"r{self.replicate:03d}"
 
+    @property
+    def training(self) -> str:
+        """The name of this replicate's states: another learning rate, which a grid finds, is another training."""
+        return f"{self.key}_lr{self.options.lr!r}"
+
     def member(self, place: StatePlace | None = None) -> Member:
         """This replicate as a member of a population; its states are kept in `place`."""
         return Member(self.phase.name, self.network, self.loaded.data, self.options, self.seed, self.probe, place)
@@ -71,7 +76,7 @@ def _prepare(layout: Layout, settings: Settings, phase: Phase, replicate: int) -
     target = loaded if first else load_training_data(layout, settings, settings.target, replicate)
     network, lineage = _network(layout, settings, phase, loaded, replicate, seed)
     # ds1_full itself is its own global performance
-    probe = None if first else _probe(layout, options, target, replicate)
+    probe = None if first else _probe(layout, settings, target, replicate)
     return Start(phase, replicate, loaded, target, network, lineage, options, seed, probe)
 
 
@@ -95,10 +100,10 @@ def _network(
     return starting_network(phase, network, attached, settings.network, generator, options.dropout, dtype), lineage
 
 
-def _probe(layout: Layout, options: TrainingOptions, target: LoadedCohort, replicate: int) -> Probe:
-    """The target's scores with ds1_full's decision maker."""
+def _probe(layout: Layout, settings: Settings, target: LoadedCohort, replicate: int) -> Probe:
+    """The target's scores with ds1_full's decision maker, and its loss: one measure for the whole pipeline."""
     first, _ = load_model(require(layout.model(FIRST_PHASE, replicate), "lesion train"))
-    return target_probe(first, target.data, target.cohort.patch_pixels, options.loss)
+    return target_probe(first, target.data, target.cohort.patch_pixels, settings.loss)
 
 
 def load_initial(

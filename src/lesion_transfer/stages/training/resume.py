@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 
 import lesion_transfer
-from lesion_transfer.files import file_sha256, write_json
+from lesion_transfer.files import file_sha256, source_files, write_json
 from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.resume import ResumeError, StatePlace, load_state
@@ -29,8 +29,8 @@ from lesion_transfer.tracking import flatten, project_root
 
 log = logging.getLogger(__name__)
 ABOUT_FILE, RUN_FILE = "about.json", "mlflow.json"
-ROOMS = ("learning", "transfer")
-"""The rooms whose code a training's bytes depend on, its data and its start being given."""
+CODE = ("cohorts", "learning", "randomness.py", "stages/training", "transfer")
+"""The code that a training's bytes depend on, its data and its start being given: rooms and files."""
 WHY = {"code": "the code", "data": "the data", "start": "the model to start from", "machine": "versions or processor"}
 
 
@@ -41,11 +41,11 @@ class Interrupted:
     folder: Path | None
     fingerprint: str
 
-    def place(self, member: str) -> StatePlace | None:
-        """Where the training of this name keeps its states."""
+    def place(self, member: str, rows: str = "") -> StatePlace | None:
+        """Where the training of this name keeps its states; rows: a hash of those of its data that it uses."""
         if self.folder is None:
             return None
-        return StatePlace(self.folder / f"{member}.safetensors", f"{self.fingerprint} {member}")
+        return StatePlace(self.folder / f"{member}.safetensors", f"{self.fingerprint} {member} {rows}".rstrip())
 
     def history(self, member: str) -> list[dict[str, float]]:
         """The rows of the epochs that this training has done; none at a first start or where its state is damaged."""
@@ -157,6 +157,6 @@ def _data_sha256(data: TrainingData) -> str:
 
 def _code_sha256() -> str:
     package = Path(lesion_transfer.__file__).parent
-    files = [file for room in ROOMS for file in sorted((package / room).rglob("*.py"))]
+    files = source_files(package, CODE)
     listed = "".join(f"{file.relative_to(package).as_posix()} {file_sha256(file)}\n" for file in files)
     return hashlib.sha256(listed.encode()).hexdigest()

@@ -8,6 +8,7 @@ import torch
 
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.cohorts.normalise import ZScore, fit_zscore
+from lesion_transfer.cohorts.splits import read_splits
 from lesion_transfer.files import file_sha256
 from lesion_transfer.learning.augmented_dots import AugmentedDots, augmented_dots
 from lesion_transfer.learning.data import TrainingData
@@ -47,7 +48,7 @@ def rows_of(assigned: pd.DataFrame, subset: str) -> torch.Tensor:
 def read_assigned(layout: Layout, name: str, replicate: int = 0) -> pd.DataFrame:
     """data/assigned/COHORT.csv of one replicate: a row an image, in the order of the cohort's images."""
     path = require(layout.assigned(name), "lesion assign")
-    assigned = pd.read_csv(path, dtype={"finding_key": str, "patient_id": str})
+    assigned = read_splits(path)
     return assigned[assigned["replicate"] == replicate].reset_index(drop=True)
 
 
