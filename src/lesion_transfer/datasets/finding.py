@@ -45,7 +45,7 @@ class Finding:
     finding_key is PATIENT/FID/n, n counting the table's rows of that patient and finding_id from 1.
     group names images that no split may separate beyond the patient (duplicates); empty: none.
     lacking: why there is no slice, for the channels asked for that have none.
-    concern: a slug for what looks wrong with a finding that is usable all the same; empty: nothing does.
+    concern: says what looks wrong with a finding that is usable all the same; empty: nothing does.
     position_lps_mm: where the lesion lies in the patient; None where unknown. No network sees it, baselines do.
     """
 

@@ -19,6 +19,7 @@ from lesion_transfer.stages.layout import Layout, entry, require
 from lesion_transfer.stages.progress import progress_bar
 
 log = logging.getLogger(__name__)
+SHOWN_CONCERNS = 5
 
 
 def cohort(layout: Layout, name: str) -> None:
@@ -31,8 +32,12 @@ def cohort(layout: Layout, name: str) -> None:
         built = build_cohort(
             findings, options, layout.cohort(name), hashes, move, source, _archive_scale(settings, options, source)
         )
-    for concern, rows in built.findings[built.findings["concern"] != ""].groupby("concern"):
+    concerns = list(built.findings[built.findings["concern"] != ""].groupby("concern"))
+    for concern, rows in concerns[:SHOWN_CONCERNS]:
         log.warning("%s: %s: %s", name, concern, ", ".join(rows["finding_key"].unique()))
+    if len(concerns) > SHOWN_CONCERNS:
+        more = len(concerns) - SHOWN_CONCERNS
+        log.warning("%s: %d more concerns, in %s", name, more, layout.cohort(name) / "findings.csv")
 
 
 def _archive_scale(settings: Settings, options: CohortOptions, source: Path) -> dict[str, Any] | None:
