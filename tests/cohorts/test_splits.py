@@ -190,7 +190,6 @@ def test_the_smallest_set_that_can_be_split_is_split():
         (lambda t: t.assign(label=False), {}, "0 separable patients have a positive"),
         (lambda t: t.assign(group="all"), {}, "what joins the patients"),
         (lambda t: t.iloc[:0], {}, "no finding to split"),
-        (lambda t: t, {"test_share": 0.5, "validation_share": 0.5}, "nothing to train on"),
         (lambda t: t, {"folds": 500}, "500 folds"),
         (lambda t: pd.concat([t, t.assign(patient_id="other")]), {}, "another patient_id"),
         (lambda t: pd.concat([t, t.assign(label=t["label"].map({True: False, False: True}))]), {}, "another label"),

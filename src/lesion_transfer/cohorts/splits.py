@@ -51,8 +51,6 @@ def assign_patients(findings: pd.DataFrame, options: SplitOptions, has_test: boo
     """
     table = _one_row_a_finding(findings)
     shares = (options.test_share, options.validation_share) if has_test else (0.0, options.source_validation_share)
-    if sum(shares) >= 1:
-        raise SplitError(f"test_share and validation_share are {sum(shares)} together and leave nothing to train on.")
     if (table["target"] == _UNKNOWN).all():
         return _all_test(table, options.replicates)
     _refuse_hopeless(table, 3 if has_test else 2)
