@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lesion_transfer.learning.architectures.registry import ARCHITECTURES
-from lesion_transfer.learning.folding import folded
+from lesion_transfer.learning.folding import FoldedNetwork
 from lesion_transfer.learning.network import LesionNetwork, build_network
 from lesion_transfer.learning.options import NetworkOptions
 from lesion_transfer.learning.streams import torch_generator
@@ -34,7 +34,7 @@ def test_a_folded_network_gives_the_same_outputs(architecture) -> None:
     network = trained_looking(build_network(options, 3, 0.3, torch_generator(0, "x"), PATCH))
     images = torch.randn(4, 3, PATCH, PATCH, dtype=torch.float64, generator=torch_generator(0, "images"))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    fast = folded(network)
+    fast = FoldedNetwork(network)
     with torch.no_grad():
         expected, given = network(images), fast(images)
     assert expected.std() > 0
@@ -45,9 +45,24 @@ def test_a_folded_network_gives_the_same_outputs(architecture) -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_folded_network_takes_the_weights_of_another(architecture) -> None:
+    options = NetworkOptions(architecture=architecture, filters=[4, 4, 4], dense=[16, 8])
+    first, second = (
+        trained_looking(build_network(options, 3, 0.3, torch_generator(0, name), PATCH)) for name in ("first", "second")
+    )
+    images = torch.randn(4, 3, PATCH, PATCH, dtype=torch.float64, generator=torch_generator(0, "images"))
+    taking = FoldedNetwork(first)
+    taking.take(second)
+    for name, value in FoldedNetwork(second).state_dict().items():
+        assert torch.equal(taking.state_dict()[name], value), name
+    with torch.no_grad():
+        torch.testing.assert_close(taking(images), second(images), rtol=1e-9, atol=1e-9)
+
+
 def test_the_thesis_network_has_no_norm_and_no_dropout_left_and_pools_before_the_elu() -> None:
     network = build_network(NetworkOptions(filters=[4, 4, 4], dense=[16, 8]), 1, 0.3, torch_generator(0, "x"), PATCH)
-    layers = list(folded(network.eval()))
+    layers = list(FoldedNetwork(network.eval()))
     assert not any(isinstance(layer, nn.BatchNorm2d | nn.Dropout) for layer in layers)
     after_pools = [layers[number + 1] for number, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
     assert [type(layer) for layer in after_pools] == [nn.ELU] * 3

@@ -14,7 +14,7 @@ from lesion_transfer.backends.backend import Backend, InProcess
 from lesion_transfer.learning.augmentation import centre_crop
 from lesion_transfer.learning.balance import labelled
 from lesion_transfer.learning.data import TrainingData
-from lesion_transfer.learning.folding import folded
+from lesion_transfer.learning.folding import FoldedNetwork
 from lesion_transfer.learning.initialisation import initialise
 from lesion_transfer.learning.losses import LossFunction, loss_function
 from lesion_transfer.learning.network import LesionNetwork, build_network, place
@@ -95,11 +95,12 @@ def _score_members(
     scored = ScoredRows(scored.inputs.to(device), scored.labels)
     table = []
     network = draw.network(members[0])
+    asked = FoldedNetwork(network)
+    place(asked, device)
     for member in members:
         if member != members[0]:
             draw.redraw(network, member)
-        asked = folded(network)
-        place(asked, device)
+            asked.take(network)
         scores = score(asked, scored, loss)
         table.append({"member": member, **{f"validation_{metric}": value for metric, value in scores.items()}})
     return table
