@@ -139,6 +139,7 @@ def test_an_enhanced_image_is_refused_as_its_rescale_is_not_read(source, write_e
         PatientID="LUNGx-CT001",
         StudyInstanceUID="1.1",
         SeriesInstanceUID="1.1.2",
+        SeriesDescription=None,
         Modality="CT",
         InstanceNumber=1,
     )

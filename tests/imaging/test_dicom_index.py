@@ -86,6 +86,36 @@ def test_a_copy_of_an_image_counts_once(tmp_path, write_dicom):
     assert [image.file.name for image in index_folder(tmp_path).instances] == ["a"]
 
 
+def test_images_of_one_uid_in_two_places_are_two_images(tmp_path, write_dicom):
+    for number in (1, 2):
+        write_dicom(
+            tmp_path / str(number),
+            SOPInstanceUID="1.2.9",
+            SeriesInstanceUID="1.3",
+            InstanceNumber=number,
+            ImagePositionPatient=[0.0, 0.0, 3.0 * number],
+        )
+    assert [image.instance_number for image in index_folder(tmp_path).instances] == [1, 2]
+
+
+@pytest.mark.parametrize("uid", ["1.3", None])
+def test_series_that_share_a_uid_or_lack_it_are_told_apart_by_number_and_description(tmp_path, write_dicom, uid):
+    for number, description in ((4, "t2_tse_tra"), (6, "ep2d_diff_tra_DYNDIST"), (6, "ep2d_diff_tra_DYNDIST_ADC")):
+        write_dicom(
+            tmp_path / f"{number}-{description}",
+            StudyInstanceUID="1.1",
+            SeriesInstanceUID=uid,
+            SeriesNumber=number,
+            SeriesDescription=description,
+        )
+    series = group_series(index_folder(tmp_path).instances)
+    assert [(one.number, one.description, len(one.instances)) for one in series] == [
+        (4, "t2_tse_tra", 1),
+        (6, "ep2d_diff_tra_DYNDIST", 1),
+        (6, "ep2d_diff_tra_DYNDIST_ADC", 1),
+    ]
+
+
 def test_a_copy_under_another_patient_id_is_that_patients_image_too(tmp_path, write_dicom):
     for name, patient in (("a", "A"), ("again", "a "), ("b", "B")):
         write_dicom(tmp_path / name, PatientID=patient, SOPInstanceUID="1.2.9")

@@ -127,13 +127,17 @@ def patient_key(patient_id: str) -> str:
 def index_folder(folder: Path) -> DicomIndex:
     """The images below `folder`, from headers alone; an image that a patient has twice (SOPInstanceUID) counts once.
 
-    A copy under another PatientID is that patient's image too: only so is it seen that the two share one.
+    A copy under another PatientID is that patient's image too: only so is it seen that the two share one. Images of one
+    SOPInstanceUID that are not in one place, or not of one number and series, are no copies, whatever the standard
+    says.
     """
-    instances: dict[tuple[str, str], InstanceHeader] = {}
+    instances: dict[tuple[object, ...], InstanceHeader] = {}
     unreadable: list[str] = []
     for found in _headers(list(files_below(folder))):
         if isinstance(found, InstanceHeader):
-            instances.setdefault((patient_key(found.patient_id), found.sop_uid or str(found.file)), found)
+            place = None if found.geometry is None else found.geometry.position_lps_mm
+            copies = (found.sop_uid or str(found.file), *_series_key(found), found.instance_number, place)
+            instances.setdefault(copies, found)
         elif found is not None:
             unreadable.append(found)
     if unreadable:
@@ -323,14 +327,33 @@ def _non_negative(value: Any) -> float | None:
 
 
 def group_series(instances: Iterable[InstanceHeader]) -> list[Series]:
-    """The series that images belong to, each of one patient, sorted by study, number and UID."""
-    groups: dict[tuple[str, str, str], list[InstanceHeader]] = {}
+    """The series that images belong to, each of one patient, sorted by study, number, UID and description.
+
+    Images that share a SeriesInstanceUID, or lack one, and differ in SeriesNumber or SeriesDescription are of different
+    series: some tools for de-identification give all images of a study one.
+    """
+    groups: dict[tuple[object, ...], list[InstanceHeader]] = {}
     for instance in instances:
-        patient = patient_key(instance.patient_id)
-        groups.setdefault((patient, instance.study_uid, instance.series_uid), []).append(instance)
+        groups.setdefault(_series_key(instance), []).append(instance)
     series = []
-    for (_, study_uid, series_uid), members in groups.items():
+    for members in groups.values():
         members.sort(key=lambda one: (one.instance_number is None, one.instance_number or 0, str(one.file)))
         first = members[0]
-        series.append(Series(study_uid, series_uid, first.series_number, first.series_description, tuple(members)))
-    return sorted(series, key=lambda one: (one.study_uid, -1 if one.number is None else one.number, one.series_uid))
+        series.append(
+            Series(first.study_uid, first.series_uid, first.series_number, first.series_description, tuple(members))
+        )
+    return sorted(
+        series,
+        key=lambda one: (one.study_uid, -1 if one.number is None else one.number, one.series_uid, one.description),
+    )
+
+
+def _series_key(image: InstanceHeader) -> tuple[object, ...]:
+    """What images of one series have in common."""
+    return (
+        patient_key(image.patient_id),
+        image.study_uid,
+        image.series_uid,
+        image.series_number,
+        image.series_description,
+    )
