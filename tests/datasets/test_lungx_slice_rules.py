@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.uid import generate_uid
 
 from lesion_transfer.datasets import lungx
 from lesion_transfer.datasets.finding import DatasetError, Finding
@@ -106,15 +108,42 @@ def test_an_image_that_is_there_twice_counts_once(scan, write_dicom):
     scan.add("1", 4, number_in_table=4)
     for path in sorted((scan.folder / "1").iterdir())[:3]:
         copied = path.with_name(f"again-{path.name}")
-        from pydicom import dcmread
-        from pydicom.uid import generate_uid
-
         dataset = dcmread(path)
         dataset.SOPInstanceUID = generate_uid()
         dataset.save_as(copied)
     (nodule,) = scan.read("position")
     assert nodule.slices["ct"].file.name == "3.dcm"
     assert nodule.concern == ""
+
+
+def test_an_image_that_the_scan_lacks_is_not_taken_from_another_series(scan, write_dicom):
+    scan.add("1", 4, number_in_table=4)
+    (scan.folder / "1" / "3.dcm").unlink()
+    write_dicom(
+        scan.folder / "1" / "other.dcm",
+        PatientID="1",
+        StudyInstanceUID="1.1",
+        SeriesInstanceUID="1.9",
+        Modality="CT",
+        InstanceNumber=4,
+        ImagePositionPatient=[0.0, 0.0, 500.0],
+    )
+    (lost,) = scan.read("instance_number")
+    assert (lost.reason.value, "the largest of 2" in lost.detail) == ("missing_slice", True)
+
+
+def test_two_images_of_one_number_in_two_places_are_ambiguous(scan, write_dicom):
+    scan.add("1", 4, number_in_table=4)
+    dataset = dcmread(scan.folder / "1" / "3.dcm")
+    dataset.SOPInstanceUID = generate_uid()
+    dataset.save_as(scan.folder / "1" / "copy.dcm")
+    (found,) = scan.read("instance_number")
+    assert found.slices["ct"].file.name == "3.dcm"
+    dataset.ImagePositionPatient = [0.0, 0.0, 200.0]
+    dataset.save_as(scan.folder / "1" / "copy.dcm")
+    (lost,) = scan.read("instance_number")
+    assert lost.reason.value == "ambiguous_file"
+    assert "3.dcm and copy.dcm" in lost.detail
 
 
 def test_the_threshold_is_a_setting(scan):

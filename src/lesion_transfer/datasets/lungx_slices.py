@@ -16,21 +16,30 @@ RULES = (BY_NUMBER, FROM_HEAD, FROM_FEET)
 def numbered_image(images: Sequence[InstanceHeader], number: int, rule: str, patient_id: str) -> InstanceHeader:
     """The CT image of that number under one of RULES; of several series the largest, then the highest series number.
 
-    Raises RefusalError: `missing_series`, `missing_slice`.
+    An image that the largest lacks is not taken from another series, in which that number is another place.
+    Raises RefusalError: `missing_series`, `missing_slice`, `ambiguous_file`.
     """
     series = group_series(image for image in images if image.modality in {"CT", ""} and image.frames == 1)
     if not series:
         raise RefusalError(Reason.MISSING_SERIES, f"{patient_id} has no CT images in single frames.")
-    for one in sorted(series, key=lambda one: (len(one.instances), one.number or 0, one.series_uid), reverse=True):
-        image = _by_instance_number(one, number) if rule == BY_NUMBER else _by_position(one, number, rule)
-        if image is not None:
-            return image
-    what = "with instance number" if rule == BY_NUMBER else "in the place"
-    raise RefusalError(Reason.MISSING_SLICE, f"{patient_id} has no CT image {what} {number} ({rule}).")
+    scan = max(series, key=lambda one: (len(one.instances), one.number or 0, one.series_uid))
+    image = _by_instance_number(scan, number) if rule == BY_NUMBER else _by_position(scan, number, rule)
+    if image is None:
+        what = "with instance number" if rule == BY_NUMBER else "in the place"
+        largest = f" in {scan.name}, the largest of {len(series)}" if len(series) > 1 else ""
+        raise RefusalError(Reason.MISSING_SLICE, f"{patient_id} has no CT image {what} {number} ({rule}){largest}.")
+    return image
 
 
 def _by_instance_number(series: Series, number: int) -> InstanceHeader | None:
-    return next((image for image in series.instances if image.instance_number == number), None)
+    found = [image for image in series.instances if image.instance_number == number]
+    if len({image.geometry.position_lps_mm for image in found if image.geometry is not None}) > 1:
+        raise RefusalError(
+            Reason.AMBIGUOUS_FILE,
+            f"{len(found)} images of {series.name} have the instance number {number}, in different places, among them "
+            f"{found[0].file.name} and {found[1].file.name}.",
+        )
+    return found[0] if found else None
 
 
 def _by_position(series: Series, number: int, rule: str) -> InstanceHeader | None:
