@@ -137,6 +137,24 @@ def test_a_header_that_lies_costs_the_channel_of_one_patient(damaged, key, value
     assert all(set(one.slices) == set(CHANNELS) for patient, one in found.items() if patient != "ProstateX-0000")
 
 
+@pytest.mark.parametrize("axes", [[0], [0, 1]])
+def test_a_map_that_is_stored_mirrored_or_turned_is_set_aside(damaged, axes):
+    """The same voxels in the same places of the patient, so that neither the position nor a dot at the lesion tells."""
+    header = damaged / "Ktrans" / "ProstateX-0000" / "ProstateX-0000-Ktrans.mhd"
+    image = SimpleITK.ReadImage(str(header))
+    flipped = SimpleITK.Flip(image, [axis in axes for axis in range(3)])
+    voxel = np.array(image.GetSpacing()) * [axis in axes for axis in range(3)]
+    flipped.SetOrigin((np.array(flipped.GetOrigin()) + np.array(image.GetDirection()).reshape(3, 3) @ voxel).tolist())
+    before = read_ktrans(header)
+    SimpleITK.WriteImage(flipped, str(header), useCompression=True)
+    after = read_ktrans(header)
+    place = before.grid.position_lps_mm_of((1, 2, 3))
+    assert after.shown[tuple(np.rint(after.grid.index_of(place)).astype(int))] == before.shown[1, 2, 3]
+    lost = next(one for one in read(damaged) if one.patient_id == "ProstateX-0000")
+    assert set(lost.slices) == {"adc"}
+    assert lost.lacking["ktrans"].reason.value == "turned_image"
+
+
 def test_missing_and_ambiguous_maps_are_named(damaged):
     first, second = (damaged / "Ktrans" / f"ProstateX-000{n}" / f"ProstateX-000{n}-Ktrans.mhd" for n in (0, 1))
     first.unlink()

@@ -28,7 +28,7 @@ from lesion_transfer.datasets.prostatex_tables import (
 from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.datasets.tables import by_patient, find_tables, require_folder
-from lesion_transfer.imaging.dicom_index import InstanceHeader, Series, group_series
+from lesion_transfer.imaging.dicom_index import Series, group_series
 from lesion_transfer.imaging.geometry import SliceGeometry
 from lesion_transfer.imaging.walk import files_below
 
@@ -155,7 +155,7 @@ class _Patient:
         for channel in self.channels:
             try:
                 if channel == KTRANS:
-                    slices[channel] = self._ktrans(row, ktrans_rows)
+                    slices[channel] = self._ktrans(row, ktrans_rows, axes)
                 else:
                     slices[channel] = self._slice(channel, study, row, described, axes)
             except RefusalError as refusal:
@@ -166,11 +166,13 @@ class _Patient:
         lacking = {channel: refusal.exclusion(*names) for channel, refusal in refusals.items()}
         return Finding(*names, row.label, slices, row.zone, lacking=lacking, position_lps_mm=tuple(row.position_lps_mm))
 
-    def _ktrans(self, row: FindingRow, ktrans_rows: Sequence[ImageRow]) -> SequenceSlice:
+    def _ktrans(self, row: FindingRow, ktrans_rows: Sequence[ImageRow], axes: list[SliceGeometry]) -> SequenceSlice:
+        """axes: of the channels before, to which that of this one is added."""
         if self._map is None:
             alone = list(self.channels) == [KTRANS]
             absent = Reason.NOT_IN_SOURCE if alone else Reason.MISSING_SERIES
             self._map = self.maps.of_patient(row.patient_id, absent)
+        axes.append(_upright(f"the Ktrans map {self._map.file.name}", self._map.plane, axes))
         return self._map.slice_of(row.position_lps_mm, self.slice_rule, ktrans_rows)
 
     def _slice(
@@ -184,7 +186,9 @@ class _Patient:
         """axes: of the channels before, to which that of this one is added."""
         chosen = choose_series(channel, study, row.patient_id, row.position_lps_mm, described)
         placed = choose_slice(self.slice_rule, chosen, row.position_lps_mm, described)
-        axes.append(_axes(chosen.name, placed.image, axes))
+        plane = placed.image.geometry
+        assert plane is not None  # candidates are cut down to images with one
+        axes.append(_upright(chosen.name, plane, axes))
         return SequenceSlice(
             pixels=self.cache.read(placed.image.file),
             spacing_mm=placed.image.spacing_mm,
@@ -197,14 +201,12 @@ class _Patient:
         )
 
 
-def _axes(name: str, image: InstanceHeader, others: Sequence[SliceGeometry]) -> SliceGeometry:
-    """The geometry of an image of the series `name`; RefusalError where its patch would be turned or mirrored."""
-    geometry = image.geometry
-    assert geometry is not None  # candidates are cut down to images with one
+def _upright(name: str, geometry: SliceGeometry, others: Sequence[SliceGeometry]) -> SliceGeometry:
+    """The plane of a slice of what is called `name`; RefusalError where its patch would be turned or mirrored."""
     if not geometry.is_upright:
         raise RefusalError(
             Reason.TURNED_IMAGE,
-            f"The images of {name} are stored mirrored or turned (ImageOrientationPatient), and a patch would be, too; "
+            f"The images of {name} are stored mirrored or turned against the patient, and a patch would be, too; "
             "store them with columns running to the patient's left and rows to the back.",
         )
     if others and (turn := others[0].turn_degrees(geometry)) > MOST_TURN_DEGREES:

@@ -14,7 +14,8 @@ from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError, relative_to_source
 from lesion_transfer.imaging.dicom_index import patient_key
 from lesion_transfer.imaging.display import Window
-from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
+from lesion_transfer.imaging.geometry import SliceGeometry
 from lesion_transfer.imaging.metaimage import SUFFIXES, data_file, read_metaimage
 from lesion_transfer.imaging.volume import Grid
 from lesion_transfer.imaging.walk import files_below
@@ -26,10 +27,12 @@ KTRANS_WINDOW = Window.spanning(0.0, 10.0)
 
 @dataclass(frozen=True)
 class KtransMap:
-    """One patient's map: display values (slices, rows, columns) float32, where they lie, and the files they are in."""
+    """One patient's map: display values (slices, rows, columns) float32, where they and the first slice lie, and the
+    files they are in."""
 
     shown: np.ndarray
     grid: Grid
+    plane: SliceGeometry
     file: Path
     data: Path | None
 
@@ -127,7 +130,12 @@ def read_ktrans(file: Path) -> KtransMap:
         raise UnreadableFileError(f"{file}: the map has voxels that are not finite.")
     shown = KTRANS_WINDOW.apply(voxels).astype(np.float32)
     shown.flags.writeable = False
-    return KtransMap(shown, centres_of_map(volume.grid), file, data_file(file))
+    grid = centres_of_map(volume.grid)
+    try:
+        plane = grid.plane
+    except GeometryError as error:
+        raise UnreadableFileError(f"{file}: {error}") from error
+    return KtransMap(shown, grid, plane, file, data_file(file))
 
 
 def centres_of_map(corner: Grid) -> Grid:

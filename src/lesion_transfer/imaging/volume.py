@@ -9,6 +9,7 @@ import numpy as np
 
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
+from lesion_transfer.imaging.geometry import SliceGeometry
 
 MAX_VOXELS = 2**29
 """Of one volume over all its time points: 2,048 slices of 512 x 512."""
@@ -46,6 +47,16 @@ class Grid:
         """(between slices, between rows, between columns)."""
         slices, rows, columns = (float(length) for length in np.linalg.norm(self.steps_lps_mm, axis=1))
         return slices, rows, columns
+
+    @property
+    def plane(self) -> SliceGeometry:
+        """Its first slice; GeometryError where rows and columns are not at right angles."""
+        _, between_rows, between_columns = self.spacing_mm
+        _, row_step, column_step = self.steps_lps_mm
+        row_cosine, column_cosine = column_step / between_columns, row_step / between_rows
+        vectors = self.origin_lps_mm.tolist(), row_cosine.tolist(), column_cosine.tolist()
+        position, row, column = ((x, y, z) for x, y, z in vectors)
+        return SliceGeometry(position, row, column, (between_rows, between_columns))
 
     def index_of(self, position_lps_mm: Sequence[float]) -> tuple[float, float, float]:
         """The (slice, row, column) of a point, 0-based, voxel centres at whole numbers."""
