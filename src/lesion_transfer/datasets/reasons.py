@@ -14,7 +14,7 @@ class Reason(StrEnum):
     """The table itself gives a diagnosis that is neither of the two classes."""
 
     BAD_ROW = "bad_row"
-    """An id that could not be part of a key or of a file name."""
+    """An id that could not be part of a key or of a file name, or more cells than columns."""
     BAD_PATH = "bad_path"
     """A file name that leads out of the source."""
     BAD_LABEL = "bad_label"

@@ -23,11 +23,15 @@ _FALSE = {"false", "no", "0", "0.0"}
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row: its line in the file (the header is line 1) and its cells by column, blanks around them removed."""
+    """One row: its line in the file (the header is line 1) and its cells by column, blanks around them removed.
+
+    surplus: cells beyond the last column that are not blank; as after a decimal comma, no cell can be trusted then.
+    """
 
     table: str
     line: int
     cells: Mapping[str, str]
+    surplus: tuple[str, ...] = ()
 
     def __getitem__(self, column: str) -> str:
         return self.cells.get(column, "")
@@ -78,13 +82,14 @@ def read_table(path: Path, required: Iterable[str], separators: str = ",;") -> l
     """The rows of a CSV file, without those that are blank throughout.
 
     Its cells are separated by that one of `separators` that its first line has most of. Column names lose blanks and a
-    footnote's `*` at their end. Raises DatasetError when the file cannot be read or a required column is missing.
+    footnote's `*` at their end. Raises DatasetError when the file cannot be read, a required column is missing or comes
+    twice, or a cell goes over several lines: a stray quotation mark takes all rows up to the next one into its cell.
     """
     try:
         with path.open(encoding=_encoding(path), errors="replace", newline="") as file:
             first = file.readline()
             file.seek(0)
-            reader = csv.reader(file, delimiter=max(separators, key=first.count))
+            reader = csv.reader(file, delimiter=max(separators, key=first.count), strict=True)
             header = [name.strip().rstrip("*").strip() for name in next(reader, [])]
             if len(header) == 1 and "\t" in header[0]:
                 raise DatasetError(f"{path} is separated by tabs; save it as CSV, separated by , or ;.")
@@ -93,19 +98,28 @@ def read_table(path: Path, required: Iterable[str], separators: str = ",;") -> l
                 raise DatasetError(
                     f"{path} has no column {', '.join(missing)}. Its columns are {', '.join(header) or 'none'}."
                 )
+            twice = [column for column in required if header.count(column) > 1]
+            if twice:
+                raise DatasetError(f"{path} has the column {', '.join(twice)} twice; leave the one that counts.")
             rows = []
             for cells in reader:
                 stripped = [cell.strip() for cell in cells]
+                if any("\n" in cell or "\r" in cell for cell in stripped):
+                    raise csv.Error(f"the cell that ends in line {reader.line_num} goes over several lines")
                 if any(stripped):
                     cells_by_column = dict(zip_longest(header, stripped[: len(header)], fillvalue=""))
-                    rows.append(TableRow(path.name, reader.line_num, cells_by_column))
+                    surplus = tuple(filter(None, stripped[len(header) :]))
+                    rows.append(TableRow(path.name, reader.line_num, cells_by_column, surplus))
             return rows
     except OSError as error:
         raise DatasetError(
             f"The table {path} cannot be read ({error.strerror}). Is it in the data set's folder?"
         ) from error
     except csv.Error as error:
-        raise DatasetError(f"{path} is not a CSV table that can be read ({error}).") from error
+        raise DatasetError(
+            f"{path} is not a CSV table that can be read: {error}. Look at its quotation marks, up to line "
+            f"{reader.line_num}."
+        ) from error
 
 
 def _encoding(path: Path) -> str:
@@ -149,11 +163,22 @@ def refuse_merged(table: str, names: Iterable[tuple[str, str]]) -> None:
 
 
 def checked_id(row: TableRow, column: str, default: str = "") -> str:
-    """The id in a cell. RefusalError `bad_row` when it is blank, or could not be part of a key or a file name."""
+    """The id in a cell. RefusalError `bad_row` when it is blank, or could not be part of a key or a file name, and
+    where the row has surplus cells."""
+    _refuse_surplus(row)
     text = row[column] or default
     if not _is_usable(text):
         raise RefusalError(Reason.BAD_ROW, f"The {column} {text[:40]!r} in {row.place} is not usable as a name.")
     return text
+
+
+def _refuse_surplus(row: TableRow) -> None:
+    if row.surplus:
+        raise RefusalError(
+            Reason.BAD_ROW,
+            f"{row.place} has {len(row.cells) + len(row.surplus)} cells, and the table {len(row.cells)} columns: write "
+            "numbers with a point, and texts with a comma in quotation marks.",
+        )
 
 
 def _is_usable(text: str) -> bool:
@@ -170,8 +195,9 @@ def placeholder_id(row: TableRow, column: str) -> str:
 def checked_label(row: TableRow, column: str, values: Mapping[str, bool] | None = None) -> bool | None:
     """The label in a cell; None in a table without the column.
 
-    Raises RefusalError: `absent_label` for a blank, `bad_label` for any other text.
+    Raises RefusalError: `absent_label` for a blank, `bad_label` for any other text, `bad_row` for surplus cells.
     """
+    _refuse_surplus(row)
     if column not in row.cells:
         return None
     text = row[column].casefold()
