@@ -13,7 +13,7 @@ from lesion_transfer.settings import SettingsError, settings_from
 from lesion_transfer.stages.acquire import acquire
 from lesion_transfer.stages.challenge import challenge
 from lesion_transfer.stages.cohort import cohort
-from lesion_transfer.stages.layout import Layout
+from lesion_transfer.stages.layout import Layout, StageError
 from lesion_transfer.stages.model_cards import chapter_5_cards
 from lesion_transfer.stages.predict import open_model, predict_folder
 from lesion_transfer.stages.reproduction import reproduction
@@ -103,6 +103,21 @@ def test_every_model_of_the_challenge_has_its_predictions_and_is_traced(layout):
     hashes = json.loads(layout.metrics("challenge").read_text())["model_sha256"]
     assert models["challenge/epoch_003"]["model_sha256"] == hashes["epoch_003"]
     assert len(runs_of_models([hashes["epoch_001"]])[hashes["epoch_001"]]) == 1
+
+
+def test_a_test_finding_that_was_learnt_from_stops_the_challenge(layout, tmp_path):
+    """Planted: the images of a labelled training finding under the id of a patient of the test set."""
+    root = tmp_path / "project"
+    shutil.copytree(layout.root, root, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts", "models", "raw"))
+    shutil.copytree(layout.model("reproduction"), root / "models" / "reproduction")
+    again = Layout(root)
+    learnt, test = (again.cohort(name) / "findings.csv" for name in ("prostatex_mpmri", "prostatex_test"))
+    table, known = (pd.read_csv(path, dtype=str, keep_default_na=False) for path in (test, learnt))
+    labelled = known[known["label"] != ""].iloc[0]
+    table.loc[0, "t2_sop_uid"] = labelled["t2_sop_uid"]
+    table.to_csv(test, index=False)
+    with pytest.raises(StageError, match=f"prostatex_test is no test of .*: sop_uid {labelled['t2_sop_uid']}"):
+        challenge(again)
 
 
 @pytest.mark.parametrize("stage", [reproduction, challenge])
@@ -203,7 +218,8 @@ def test_the_published_test_findings_stand_once_each_beside_real_pixels(layout, 
     """The challenge trained on phantoms: what is real are the tables, and the pixels of seven patients."""
     published, at_hand = published_with_real_patients(real_data, tmp_path / "source")
     project = Project(shutil.copytree(layout.root, tmp_path / "project", symlinks=True))
-    project.change_params({"datasets": {"prostatex_test": {"source": str(tmp_path / "source")}}})
+    changed = {"datasets": {"prostatex_test": {"source": str(tmp_path / "source")}}}
+    project.change_params(changed | {"split": {"shared_patient_ids": False}})  # phantoms are called as patients are
     real = Layout(project.root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(project.root))

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
+from lesion_transfer.cohorts.splits import find_leaks
 from lesion_transfer.evaluation.challenge import submission
 from lesion_transfer.evaluation.predictions import COLUMNS, read_predictions
 from lesion_transfer.files import clear_temporaries, write_csv, write_json
@@ -24,6 +25,7 @@ from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, entry, require
 from lesion_transfer.stages.phase_mirror import computed_with, mirror_course, mirror_data, mirror_resumed
 from lesion_transfer.stages.reproduction import NAME as REPRODUCTION
+from lesion_transfer.stages.split import rows_of_all
 from lesion_transfer.stages.training.compute import prepare_compute
 from lesion_transfer.stages.training.lone_training import train_alone
 from lesion_transfer.stages.training.phase_files import made_of
@@ -55,6 +57,7 @@ def challenge(layout: Layout, test_cohort: str | None = None) -> None:
     device = prepare_compute(settings)
     loaded = with_rows(layout, settings, settings.reproduction.cohort, _everything_trains(layout, settings))
     test = load_cohort(require(layout.cohort(test_cohort), f"lesion cohort {test_cohort}"))
+    _refuse_leaks(settings, loaded.cohort, test)
     images = torch.from_numpy(loaded.zscore.apply(test))
     networks = [_start(layout, settings, loaded, replicate) for replicate in range(asked.replicates)]
     params = {
@@ -124,6 +127,20 @@ def challenge(layout: Layout, test_cohort: str | None = None) -> None:
         run.log_metrics({"n_findings": summary["n_findings"], "n_filled_with_prior": n_filled})
         run.log_folder(layout.challenge_file("any").parent, "submissions")
         run.log_folder(layout.model(NAME), "models")
+
+
+def _refuse_leaks(settings: Settings, learnt: Cohort, test: Cohort) -> None:
+    """Raises StageError where a labelled finding shares its patient, an image or a group with a test finding."""
+    rows = rows_of_all(settings, {learnt.name: learnt, test.name: test})
+    is_test = rows["cohort"] == test.name
+    rows = rows[is_test | rows["label"].notna()].assign(replicate=0, subset=np.where(is_test, "test", "train"))
+    leaks = find_leaks(rows)
+    if leaks:
+        raise StageError(
+            f"{test.name} is no test of what learns from {learnt.name}: they share {len(leaks)} things, so take the "
+            "patients out of one of the two, or, where equal ids are different people, set split.shared_patient_ids: "
+            f"false. The first: {leaks[0]}"
+        )
 
 
 def _submit(layout: Layout, settings: Settings, trained_on: Cohort, test: Cohort) -> dict[str, Any]:
