@@ -77,6 +77,18 @@ def test_the_same_data_give_the_same_bytes_and_a_table_for_people(layout, writte
         assert words in text
 
 
+def test_a_fingerprint_of_other_images_is_not_shown(layout, written):
+    check(layout, NAME)
+    images = layout.cohort(NAME) / "images.npy"
+    before = images.read_bytes()
+    np.save(images, np.load(images) + 1)
+    try:
+        with pytest.raises(StageError, match=f"has other images than when it was checked; run `lesion check {NAME}`"):
+            list(fingerprint_tables(layout, "prostatex"))
+    finally:
+        images.write_bytes(before)
+
+
 def test_stored_patches_that_the_source_does_not_give_stop_the_pipeline_and_are_reported(layout):
     path = layout.cohort(NAME) / "images.npy"
     before = path.read_bytes()

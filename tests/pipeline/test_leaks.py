@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.stages.assign import assign
 from lesion_transfer.stages.layout import Layout, StageError
 from lesion_transfer.stages.split import split
@@ -33,6 +34,13 @@ def write_cohort(layout: Layout, name: str, patients: list[str]) -> None:
     table.to_csv(folder / "findings.csv", index=False)
     info = {"channels": [channel], "patch_pixels": 9, "margin_pixels": 0}
     (folder / "cohort.json").write_text(json.dumps(info))
+    mark_checked(layout, name)
+
+
+def mark_checked(layout: Layout, name: str) -> None:
+    """As the check stage does for a cohort that is all right."""
+    layout.checked(name).parent.mkdir(parents=True, exist_ok=True)
+    layout.checked(name).write_text(load_cohort(layout.cohort(name)).images_sha256)
 
 
 @pytest.fixture
@@ -75,6 +83,7 @@ def plant(layout: Layout, what: str, first: tuple[str, int], second: tuple[str, 
         images = [np.load(layout.cohort(name) / "images.npy") for name, _ in (first, second)]
         images[1][second[1]] = images[0][first[1]]
         np.save(layout.cohort(second[0]) / "images.npy", images[1])
+        mark_checked(layout, second[0])
     elif what == "near_duplicate":
         near = int(cell(layout, *first, f"{CHANNELS[first[0]]}_phash"), 16) ^ 0b1111
         change(layout, *second, **{f"{CHANNELS[second[0]]}_phash": f"{near:0144x}"})
@@ -142,12 +151,24 @@ def test_a_data_set_that_the_reproduction_alone_learns_from_may_hold_the_targets
     content["reproduction"]["cohort"] = "stacks"
     YAML().dump(content, layout.params)
     shutil.copytree(layout.cohort("prostatex_dwi"), layout.cohort("stacks"))
+    mark_checked(layout, "stacks")
     split(layout, "stacks")
     assign(layout)
     content["transfer"]["ds2_frozen"]["cohort"] = "stacks"
     YAML().dump(content, layout.params)
     with pytest.raises(StageError, match=r"stands in the subsets"):
         assign(layout)
+
+
+def test_a_cohort_that_was_not_checked_or_has_changed_since_is_not_split(layout):
+    split(layout, "prostatex")
+    images = layout.cohort("prostatex_mpmri") / "images.npy"
+    np.save(images, np.roll(np.load(images), 5, axis=3))
+    with pytest.raises(StageError, match=r"has other images.*run `lesion check prostatex_mpmri`"):
+        split(layout, "prostatex")
+    layout.checked("prostatex_mpmri").unlink()
+    with pytest.raises(StageError, match="lesion check prostatex_mpmri"):
+        split(layout, "prostatex")
 
 
 def test_a_cohort_that_is_trained_on_needs_labels(layout):

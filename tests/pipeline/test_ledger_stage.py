@@ -9,6 +9,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
+from lesion_transfer.cohorts.cohort import load_cohort
+from lesion_transfer.files import write_text
 from lesion_transfer.stages import ledger as stage
 from lesion_transfer.stages import ledger_fold
 from lesion_transfer.stages.assign import assign
@@ -78,6 +80,7 @@ def layout(tmp_path_factory) -> Layout:
     layout = Layout(root)
     for seed, name in enumerate(content["cohorts"], start=1):
         write_cohort(layout.cohort(name), 14, seed)
+        write_text(layout.checked(name), load_cohort(layout.cohort(name)).images_sha256)
     for dataset in content["datasets"]:
         split(layout, dataset)
     assign(layout)

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from lesion_transfer.stages.acquire import acquire
 from lesion_transfer.stages.assign import assign
+from lesion_transfer.stages.check import check
 from lesion_transfer.stages.cohort import cohort
 from lesion_transfer.stages.layout import Layout
 from lesion_transfer.stages.split import split
@@ -27,9 +28,11 @@ def write_params(root: Path, **datasets: dict[str, object]) -> None:
 
 
 def run_data_stages(layout: Layout) -> None:
-    """acquire, cohort, split and assign, for everything that params.yaml names."""
+    """acquire, cohort, check, split and assign, for everything that params.yaml names."""
     settings = layout.settings()
-    for stage, names in ((acquire, settings.datasets), (cohort, settings.cohorts), (split, settings.datasets)):
+    of_datasets, of_cohorts = settings.datasets, settings.cohorts
+    stages = (acquire, of_datasets), (cohort, of_cohorts), (check, of_cohorts), (split, of_datasets)
+    for stage, names in stages:
         for name in names:
             stage(layout, name)
     assign(layout)

@@ -59,7 +59,10 @@ def check(layout: Layout, name: str) -> None:
             f"pictures in {layout.check_pictures(name)}; checks.max_dot_error_px is {settings.checks.max_dot_error_px}"
             f", checks.max_faulty_share {settings.checks.max_faulty_share}."
         )
-    write_text(layout.checked(name), "dots drawn at the lesions landed in the centre of every patch\n")
+    write_text(
+        layout.checked(name),
+        f"dots drawn at the lesions landed in the centre of every patch of images {cohort.images_sha256}\n",
+    )
 
 
 def _too_many_faults(faults: Sequence[PatchFault], n_patches: int, limit: float) -> list[str]:
@@ -83,6 +86,7 @@ def _content(settings: Settings, cohort: Cohort, found: Examination, faults: Seq
         "cohort": cohort.name,
         "dataset": settings.dataset_of(cohort.name),
         "phantom": settings.is_phantom(cohort.name),
+        "images_sha256": cohort.images_sha256,
         "red_dots": dot_summary(found, settings.checks),
         "faulty_patches": {
             fault: [f"{one.finding_key} {one.channel}" for one in faults if one.fault == fault]

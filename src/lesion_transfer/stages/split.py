@@ -14,10 +14,17 @@ from lesion_transfer.stages.layout import Layout, StageError, entry, require
 
 
 def split(layout: Layout, dataset: str) -> None:
-    """Writes data/splits/DATASET.csv from the findings of every cohort of the data set."""
+    """Writes data/splits/DATASET.csv from the findings of every cohort of the data set.
+
+    Raises StageError where a cohort did not pass its check, or has other images by now.
+    """
     settings = layout.settings()
     has_test = dataset == settings.dataset_of(settings.target)
     rows = dataset_rows(layout, settings, dataset)
+    for name in sorted(name for name, options in settings.cohorts.items() if options.dataset == dataset):
+        checked = require(layout.checked(name), f"lesion check {name}").read_text()
+        if load_cohort(layout.cohort(name)).images_sha256 not in checked:
+            raise StageError(f"cohort {name} has other images than when it was checked; run `lesion check {name}`")
     write_csv(layout.split(dataset), assign_patients(rows, settings.split, has_test, settings.seed))
 
 
