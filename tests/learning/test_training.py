@@ -265,6 +265,18 @@ def test_the_plateau_rule_watches_the_metric_that_the_options_name() -> None:
     assert rates("loss") != rates("recall")
 
 
+def test_the_learning_rate_falls_by_the_validation_rows_however_well_the_training_rows_are_told_apart() -> None:
+    data = blobs()
+    labels = data.labels.clone()
+    labels[data.validation_rows] = 1 - labels[data.validation_rows]
+    against = TrainingData(data.images, labels, data.train_rows, data.validation_rows)
+    history = run(data=against, epochs=4, dropout=0.0, plateau_patience=0, plateau_factor=0.5).history
+    train, validation = ([row[f"{subset}_auc"] for row in history] for subset in ("train", "validation"))
+    assert train == sorted(set(train)), "it learns all the time"
+    assert max(validation) == validation[0], "and never gets better for the other rows"
+    assert [row["lr"] for row in history] == [1e-3, 1e-3, 5e-4, 2.5e-4]
+
+
 def test_early_stopping_ends_after_so_many_epochs_without_progress_and_zero_is_off() -> None:
     # a learning rate that moves nothing: the first epoch stays the best
     idle = {"epochs": 6, "frozen": True, "lr": 1e-30, "plateau_factor": 1.0}
