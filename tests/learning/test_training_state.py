@@ -85,6 +85,8 @@ CASES = {
     "frozen": Case(OPTIONS, frozen=True),
     "frozen, compensated": Case(OPTIONS.model_copy(update={"precision": "compensated"}), frozen=True),
     "frozen, live": Case(OPTIONS.model_copy(update={"augmentation_mode": "live"}), frozen=True),
+    "best before the end": Case(OPTIONS.model_copy(update={"lr": 0.1}), frozen=False),
+    "frozen, best before the end": Case(OPTIONS.model_copy(update={"lr": 0.1}), frozen=True),
 }
 
 
@@ -94,6 +96,8 @@ def test_cut_after_any_epoch_it_ends_with_the_same_bytes(name: str) -> None:
     states: list[TrainingState] = []
     whole = case.run(on_state=states.append)
     assert len(states) == len(whole.history) == (2 if name == "early stopping" else 4)
+    if name.endswith("best before the end"):
+        assert whole.best_epoch < len(states) - 1, "so that a cut comes between it and the end"
     for state in states:
         rows: list[dict[str, float]] = []
         rest = case.run(resume_from=state, on_epoch=rows.append)
