@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lesion_transfer.learning.alarm import PATIENCE, GradientAlarm
+from lesion_transfer.learning.alarm import PATIENCE, GradientAlarm, nothing_alarming
 from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.options import GradientLimits
 
@@ -51,6 +51,29 @@ def test_a_vanished_gradient_stops_when_it_stays_away(tiny: float) -> None:
         watching.check(values(tiny, 0.1, 1.0), 2, batch)
     with pytest.raises(TrainingError, match=f"epoch 2, batch {PATIENCE}: the gradient of conv has vanished"):
         watching.check(values(tiny, 0.1, 1.0), 2, PATIENCE)
+
+
+def test_a_batch_that_is_known_to_be_calm_ends_a_count_as_checking_it_does() -> None:
+    told, checked, calm = alarm(), alarm(), values(1e-3, 0.1, 1.0)
+    for batch in range(1, PATIENCE):
+        told.check(values(0.0, 0.1, 1.0), 1, batch)
+        checked.check(values(0.0, 0.1, 1.0), 1, batch)
+    assert nothing_alarming(calm[None], GradientLimits()).all()
+    told.rest()
+    checked.check(calm, 1, PATIENCE)
+    assert told.state() == checked.state() == [0, 0, 0]
+
+
+def test_a_share_of_zero_asks_for_a_gradient_that_is_exactly_zero() -> None:
+    none, tiny = values(0.0, 0.1, 1.0), values(1e-30, 0.1, 1.0)
+    assert nothing_alarming(np.stack([none, tiny]), GradientLimits(vanishing=0)).tolist() == [False, True]
+    watching = alarm(vanishing=0)
+    for batch in range(1, PATIENCE + 1):
+        watching.check(tiny, 1, batch)
+    for batch in range(1, PATIENCE):
+        watching.check(none, 2, batch)
+    with pytest.raises(TrainingError, match=f"epoch 2, batch {PATIENCE}: the gradient of conv has vanished"):
+        watching.check(none, 2, PATIENCE)
 
 
 def test_a_converged_network_is_no_alarm() -> None:

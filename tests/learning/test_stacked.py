@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lesion_transfer.learning.alarm import PATIENCE
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.grid import grid
@@ -16,7 +17,9 @@ from lesion_transfer.learning.options import AugmentationOptions, GradientLimits
 from lesion_transfer.learning.population import Member, Trained, train_population
 from lesion_transfer.learning.resume import StatePlace, load_state
 from lesion_transfer.learning.stacked import reason_to_train_alone, stacks
+from lesion_transfer.learning.stacked_update import StackedUpdate
 from lesion_transfer.learning.streams import torch_generator
+from lesion_transfer.learning.updates import WeightUpdate
 
 PATCH = 36
 CPU = torch.device("cpu")
@@ -183,6 +186,25 @@ def test_what_cannot_be_stacked_is_trained_alone_and_says_why() -> None:
     normed = start(0)
     normed.decision_maker.add_module("norm", torch.nn.BatchNorm1d(2))
     assert "BatchNorm1d" in (reason_to_train_alone(replace(member, network=normed), True, CPU) or "")
+
+
+def test_calm_batches_between_small_gradients_are_no_alarm_as_they_are_none_alone() -> None:
+    population, limits = members()[:2], GradientLimits(vanishing=0.12)
+    alone = trained(population, False, limits=limits)
+    for one in alone:
+        largest = one.result.gradient_flow.values[:, :, 1]
+        small = largest <= 0.12 * largest.max(axis=1, keepdims=True)
+        assert small.sum(axis=0).max() > PATIENCE, "small for more batches than are let pass in a row"
+    assert_close(trained(population, True, limits=limits), alone, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("precision", "lost"), [("float32", 0.5), ("compensated", 0.0)])
+def test_a_number_without_a_gradient_is_not_lost_as_it_is_not_alone(precision: str, lost: float) -> None:
+    weights, gradient = torch.tensor([1.0, 1.0, 1e-3, 1e-3, 1.0]), torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
+    alone, *stacked = (WeightUpdate([torch.nn.Parameter(weights.clone())], 1e-8, precision) for _ in range(3))
+    alone.parameters[0].grad = gradient.clone()
+    shares = StackedUpdate(stacked).measured_step(gradient.repeat(2, 1), [True, True])
+    assert shares == [alone.measured_step()] * 2 == [lost] * 2
 
 
 def test_an_alarm_names_the_member_and_its_epoch() -> None:
