@@ -53,6 +53,12 @@ def test_a_bank_holds_the_copies_of_its_rows_and_an_epoch_shows_only_them() -> N
             assert LABELS[ROWS[place_in_bank // 3]] == label
 
 
+def test_every_copy_of_every_row_of_a_bank_has_its_turn() -> None:
+    bank = Bank(torch.zeros(4, 3, 1), plan())
+    drawn = [torch.stack(draw[:2]) for epoch in range(1, 31) for draw in bank.draws(epoch)]
+    assert set(map(tuple, torch.cat(drawn, dim=1).T.tolist())) == {(row, copy) for row in range(4) for copy in range(3)}
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
 def test_cached_features_equal_the_live_computation_on_the_same_bank(dtype: torch.dtype, tolerance: float) -> None:
     network = build_network(NetworkOptions(filters=[4, 4, 4]), 1, 0.5, torch_generator(0, "network"))
