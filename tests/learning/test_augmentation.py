@@ -123,6 +123,17 @@ def test_drawing_is_within_the_options_and_the_stream_is_the_same_however_it_is_
     assert torch.equal(parts, drawn.angle_degrees)
 
 
+def test_whole_shifts_are_equally_likely_and_ranges_are_drawn_up_to_both_limits() -> None:
+    drawn = sample_affine(20_000, ALL_ON, torch_generator(3, "drawn"))
+    for shift, limit in ((drawn.shift_x_px, 1), (drawn.shift_y_px, 2)):
+        shares = torch.bincount((shift + limit).long(), minlength=2 * limit + 1) / len(drawn)
+        assert shares.tolist() == pytest.approx([1 / (2 * limit + 1)] * (2 * limit + 1), abs=0.02)
+    for values, low, high in ((drawn.angle_degrees, -20, 20), (drawn.stretch, 0.9, 1.1)):
+        # four equal parts of the range are equally likely, too
+        shares = torch.histc(values, 4, low, high) / len(drawn)
+        assert shares.tolist() == pytest.approx([0.25] * 4, abs=0.02)
+
+
 def test_switching_one_range_off_leaves_the_others_as_drawn() -> None:
     on = sample_affine(50, ALL_ON, torch_generator(3, "drawn"))
     off = sample_affine(50, ALL_ON.model_copy(update={"rotation_degrees": 0.0}), torch_generator(3, "drawn"))
