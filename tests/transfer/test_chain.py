@@ -61,7 +61,7 @@ def cohort(n: int, seed: int) -> tuple[TrainingData, np.ndarray]:
     images = torch.randn(n, 1, PATCH, PATCH, generator=generator) + labels[:, None, None, None]
     third = n // 6 * 2
     data = TrainingData(images, labels, torch.arange(third, 2 * third), torch.arange(third))
-    return data, np.array([f"{seed}-{row // 2}" for row in range(n)])
+    return data, np.array([f"{seed}-{row // 2:02d}" for row in range(n)])
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +194,33 @@ def test_only_source_labels_are_permuted(data, tree, trained):
     assert all(torch.equal(d.labels, target.labels) for _, d in trained[1] if d.images is target.images)
 
 
+def test_validation_labels_are_permuted_otherwise_than_those_of_training(data, trained):
+    """Both thirds have the same labels in the same order of patients: one permutation would leave them so."""
+    brain = data.cohorts["brain"]
+    assert torch.equal(brain.labels[brain.train_rows], brain.labels[brain.validation_rows])
+    permuted = [d for _, d in trained[1] if d.images is brain.images and not torch.equal(d.labels, brain.labels)]
+    assert permuted
+    for one in permuted:
+        assert not torch.equal(one.labels[brain.train_rows], one.labels[brain.validation_rows])
+
+
+def test_every_phase_that_resets_draws_a_decision_maker_of_its_own(data):
+    """Of one extractor, which is frozen; at this learning rate no weight moves from where it starts."""
+    phases = {
+        phase.name: phase
+        for phase in (
+            Phase("ds1_full", "prostate", None, "keep", False),
+            Phase("ds2_frozen", "prostate", "ds1_full", "reset", True),
+            Phase("ds3_frozen", "prostate", "ds1_full", "reset", True),
+        )
+    }
+    still = dict.fromkeys(phases, OPTIONS.model_copy(update={"lr": 1e-30, "epochs": 1}))
+    tree = phase_tree({"full": arm_steps("full", ArmOptions(), phases, list(phases), still)})
+    nodes = train_tree(tree, data, CHAIN, seed=3)
+    second, third = (nodes[tree.keys["full"][name]].probabilities for name in ("ds2_frozen", "ds3_frozen"))
+    assert not np.array_equal(second, third)
+
+
 def test_a_frozen_phase_on_another_cohort_leaves_the_target_as_it_read_it(tree, trained):
     """ds1_full's decision maker reads the extractor, which a frozen phase does not move."""
     nodes, keys = trained[0], tree.keys["full"]
@@ -214,7 +241,7 @@ def test_the_tested_rows_change_nothing_in_any_training(data, tree, trained):
 
 
 def test_a_tested_patient_that_is_also_learnt_from_is_refused(data, tree):
-    with pytest.raises(PhaseError, match="1-0 is tested"):
+    with pytest.raises(PhaseError, match="1-00 is tested"):
         train_tree(tree, replace(data, test_rows=torch.arange(4)), CHAIN, seed=3)
     shared = {**data.patients, "brain": np.array(["1-20"] * 84)}
     with pytest.raises(PhaseError, match="same fold's brain"):
