@@ -10,6 +10,7 @@ from lesion_transfer.evaluation.bootstrap import (
     estimates,
     paired,
     paired_difference,
+    paired_p_value,
     patient_draws,
 )
 from lesion_transfer.evaluation.metrics import METRICS, point_metrics
@@ -146,6 +147,16 @@ def test_paired_is_narrower_than_the_two_intervals_suggest(make_table):
     draws = patient_draws(before["patient_id"].to_numpy(), np.random.default_rng(0), 300)
     alone = estimates(before, draws, names=["auc"])["auc"]
     assert difference.high - difference.low < (alone.high - alone.low) / 3
+
+
+@pytest.mark.parametrize("n_draws", [20, 99])
+def test_the_smallest_p_is_two_of_all_draws_and_the_data_and_never_zero(make_table, n_draws):
+    labels = [True] * 12 + [False] * 12
+    worst, best = make_table(labels, [0.1] * 12 + [0.9] * 12), make_table(labels, [0.9] * 12 + [0.1] * 12)
+    draws = patient_draws(worst["patient_id"].to_numpy(), np.random.default_rng(0), n_draws)
+    for before, after in ((worst, best), (best, worst)):
+        assert paired_p_value(before, after, draws) == pytest.approx(2 / (n_draws + 1))
+    assert paired_p_value(best, best, draws) == 1
 
 
 def test_tables_that_do_not_match_are_refused(make_table):

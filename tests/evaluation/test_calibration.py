@@ -95,6 +95,13 @@ def test_the_operating_point_has_the_largest_youden_index(rows):
     assert found == pytest.approx(np.max((recall - false_alarms)[1:]))
 
 
+@pytest.mark.parametrize(("low", "high", "nearest"), [(0.1, 0.6, 0.6), (0.4, 0.9, 0.4)])
+def test_of_equally_good_operating_points_the_one_nearest_to_one_half_is_taken(low, high, nearest):
+    # from `low` on one of two positives is added for one of two negatives: recall - false alarms is 1/2 at both
+    labels, probabilities = np.array([False, True, False, True]), np.array([low / 2, low, (low + high) / 2, high])
+    assert operating_point(labels, probabilities) == nearest
+
+
 def test_one_class_fits_nothing():
     labels, probabilities = np.array([True, True]), np.array([0.2, 0.9])
     assert fit_temperature(labels, probabilities) is None

@@ -71,6 +71,14 @@ def test_one_class_only_cannot_be_told(make_table):
     )
 
 
+@pytest.mark.parametrize(("n_positive", "n_negative"), [(9, 30), (30, 9), (10, 10)])
+def test_fewer_than_ten_findings_of_either_class_cannot_be_told(n_positive, n_negative):
+    counts = {"n": n_positive + n_negative, "n_positive": n_positive}
+    enough = min(n_positive, n_negative) >= 10
+    assert conclusion(counts | {"low": 0.1, "high": 0.3}) == (HELPED if enough else CANNOT_BE_TOLD)
+    assert conclusion(counts | {"low": -0.3, "high": -0.1}) == (HARMED if enough else CANNOT_BE_TOLD)
+
+
 def test_the_sentence_carries_the_numbers_and_the_note():
     found = {"value": 0.084, "low": -0.201, "high": 0.377, "n": 19, "n_positive": 4, "n_patients": 18}
     assert verdict(found | {"note": "too few positives (4 < 10)"}) == (
