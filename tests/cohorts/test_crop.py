@@ -120,6 +120,24 @@ def test_edge_is_repeated_outside_and_its_share_recorded():
     assert padded == pytest.approx(4 / 9)
 
 
+@pytest.mark.parametrize(
+    ("centre_xy", "columns_inside", "rows_inside"),
+    [
+        ((6.0, 4.0), 9, 9),
+        ((11.0, 4.0), 5, 9),
+        ((6.0, 8.0), 9, 5),
+        ((0.0, 0.0), 5, 5),
+        ((11.0, 8.0), 5, 5),
+        ((1.4, 8.4), 6, 5),
+    ],
+)
+def test_padded_share_counts_the_pixels_beyond_every_edge_and_corner(centre_xy, columns_inside, rows_inside):
+    """A patch of 9 x 9 source pixels; their area ends half a pixel beyond the centres of the first and the last."""
+    source = SequenceSlice(np.zeros((9, 12), np.float32), (1.0, 1.0), centre_xy, "f.dcm")
+    padded = crop_patch(source, cohort_options())[1]
+    assert padded == pytest.approx(1 - columns_inside * rows_inside / 81)
+
+
 def test_padding_of_the_margin_alone_is_not_counted(make_slice: MakeSlice):
     assert crop_patch(make_slice(centre_xy=(4.0, 20.0)), cohort_options(margin_pixels=8))[1] == 0
 
