@@ -24,6 +24,7 @@ from lesion_transfer.stages.roulette import roulette
 from lesion_transfer.stages.runs import list_runs
 from lesion_transfer.stages.train import train
 from lesion_transfer.stages.training.phase_start import load_initial
+from lesion_transfer.stages.training.replicates import replicate_seed
 from lesion_transfer.stages.training.training_data import load_training_data
 from lesion_transfer.stages.transfer import transfer
 
@@ -120,6 +121,12 @@ def test_replicates_differ_in_their_roulette_split_and_streams(trained):
     assert len({info["model_sha256"] for info in hashes}) == 4
     subsets = [pd.read_csv(trained.model("ds1_full", r) / "predictions.csv").query("copy == 0") for r in (0, 1)]
     assert (subsets[0]["subset"].to_numpy() != subsets[1]["subset"].to_numpy()).any()
+
+
+def test_no_two_replicates_of_any_seeds_share_their_streams():
+    seeds = {replicate_seed(seed, replicate) for seed in range(20) for replicate in range(5)}
+    assert len(seeds) == 20 * 5
+    assert [replicate_seed(seed, 0) for seed in range(20)] == list(range(20))
 
 
 @pytest.mark.parametrize("start", ["ds1_full", "ds2_frozen"])
