@@ -1,17 +1,21 @@
 """Colour and several frames, by what pydicom and the header say of each."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.encaps import encapsulate
 from pydicom.pixels import pixel_array
 from pydicom.sequence import Sequence
 from pydicom.uid import JPEGBaseline8Bit
 
+from lesion_transfer.imaging.dicom_files import read_display_values
 from lesion_transfer.imaging.dicom_frames import read_frames
+from lesion_transfer.imaging.dicom_index import read_header
 from lesion_transfer.imaging.errors import UnreadableFileError
 
 COLOUR = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
@@ -102,3 +106,55 @@ def test_groups_without_a_place_leave_the_frames_without_one(tmp_path, write_enh
     dataset.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0].ImagePositionPatient = [1, 2]
     dataset.save_as(path)
     assert [frame.geometry for frame in read_frames(path)] == [None, None]
+
+
+WORD = b"SMITH^JOHN"
+DAMAGED = (
+    *("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "NumberOfFrames", "PixelSpacing"),
+    *("ImagePositionPatient", "PhotometricInterpretation", "VOILUTFunction", "TransferSyntaxUID"),
+)
+
+
+@pytest.mark.parametrize("keyword", DAMAGED)
+@pytest.mark.parametrize("read", [read_frames, read_display_values, read_header])
+def test_a_damaged_value_is_told_without_it(tmp_path, write_dicom, caplog, keyword, read):
+    """Neither in the error nor in a log: pydicom warns of a value by quoting it."""
+    plain = {"WindowCenter": 7, "WindowWidth": 9, "RescaleSlope": 1, "RescaleIntercept": 0, "VOILUTFunction": "LINEAR"}
+    path = write_dicom(tmp_path / "x", **{**plain, "NumberOfFrames": 1})
+    block = path.read_bytes()
+    tag = tag_for_keyword(keyword)
+    start = block.index(struct.pack("<HH", tag >> 16, tag & 0xFFFF))
+    length = struct.unpack("<H", block[start + 6 : start + 8])[0]
+    value = WORD if keyword != "TransferSyntaxUID" else WORD.ljust(length)  # the meta group says its length
+    path.write_bytes(block[: start + 6] + struct.pack("<H", len(value)) + value + block[start + 8 + length :])
+    said = ""
+    try:
+        read(path)
+    except UnreadableFileError as error:
+        said = str(error)
+    assert "SMITH" not in said + caplog.text
+
+
+def test_a_damaged_window_is_called_by_its_keyword(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "x", WindowCenter=1234567, WindowWidth=9)
+    path.write_bytes(path.read_bytes().replace(b"1234567", b"SMITH^J"))
+    with pytest.raises(UnreadableFileError, match="WindowCenter is not a number"):
+        read_display_values(path)
+
+
+def test_colour_that_the_standard_knows_is_named(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "x", np.zeros((4, 5, 3), np.uint8), **COLOUR)
+    with pytest.raises(UnreadableFileError, match="is RGB, not grey"):
+        read_display_values(path)
+
+
+def test_pixels_that_are_cut_off_or_missing_are_sentences(tmp_path, make_dicom, write_dicom):
+    path = write_dicom(tmp_path / "x", np.zeros((4, 5), np.uint16))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UnreadableFileError, match="declares 40 bytes of pixels, the file holds 30"):
+        read_frames(path)
+    dataset = make_dicom()
+    del dataset.PixelData
+    dataset.save_as(tmp_path / "y", enforce_file_format=True)
+    with pytest.raises(UnreadableFileError, match="holds no pixels"):
+        read_frames(tmp_path / "y")

@@ -109,6 +109,19 @@ def test_a_link_out_of_the_folder_is_refused_and_one_within_followed(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        *("NDims", "DimSize", "ElementType", "ElementNumberOfChannels", "ElementSpacing"),
+        *("Offset", "TransformMatrix", "HeaderSize", "ElementDataFile"),
+    ],
+)
+def test_a_damaged_value_is_told_without_it(tmp_path, key):
+    with pytest.raises(UnreadableFileError) as caught:
+        read_metaimage(write(tmp_path, **{key: "SMITH^JOHN"}))
+    assert "SMITH" not in str(caught.value).replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"DimSize": "30000 30000 30000"}, "30000 x 30000"),

@@ -1,5 +1,6 @@
 """Opening DICOM files that anyone may have made: what is allowed is looked up before anything large is read."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.pixels.utils import get_expected_length
 from pydicom.tag import BaseTag
 
 from lesion_transfer.imaging.dicom_scan import dataset_of, scan_elements
@@ -46,6 +48,10 @@ _CODESTREAMS = dict.fromkeys((uid.JPEG2000Lossless, uid.JPEG2000), openjpeg.get_
     ),
     libjpeg.get_parameters,
 )
+# pydicom's warnings and errors quote the values that they are about; what has to be said, the errors here say.
+logging.getLogger("pydicom").addFilter(lambda record: record.levelno < logging.WARNING)
+
+PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 MAX_PIXELS = 2**26
 """Of one image, rows x columns x frames x samples: sixteen times a 2048 x 2048 radiograph."""
 
@@ -70,7 +76,7 @@ def open_dicom(path: Path, only: Sequence[BaseTag] | None = None) -> Dataset:
                         return dataset_of(found)
             syntax = read_file_meta_info(path).get("TransferSyntaxUID")
             if syntax not in TRANSFER_SYNTAXES:
-                name = getattr(syntax, "name", syntax) or "missing"
+                name = uid.UID_dictionary[syntax][0] if syntax in uid.UID_dictionary else "missing or unknown"
                 raise UnreadableFileError(f"{path}: the transfer syntax is {name}, which is not read here.")
             if only is None:
                 return dcmread(path)
@@ -82,7 +88,8 @@ def open_dicom(path: Path, only: Sequence[BaseTag] | None = None) -> Dataset:
     except UnreadableFileError:
         raise
     except Exception as error:  # a damaged file can make the parser fail in any way
-        raise UnreadableFileError(f"{path}: the file cannot be parsed ({_short(error)}).") from error
+        kind = type(error).__name__  # its text would quote the value
+        raise UnreadableFileError(f"{path}: the file cannot be parsed ({kind}).") from error
 
 
 def check_size(dataset: Dataset, path: Path) -> None:
@@ -93,12 +100,23 @@ def check_size(dataset: Dataset, path: Path) -> None:
         raise UnreadableFileError(f"{path}: the header declares {pixels} pixels; 1 to {MAX_PIXELS} are read.")
 
 
-def check_codestream(dataset: Dataset, path: Path) -> None:
-    """A compressed image says its size once more; what it says there is what the decoder will fill memory with.
+def check_pixels(dataset: Dataset, path: Path) -> None:
+    """What can be wrong with pixels before they are decoded: there are none, or fewer than the header says.
 
-    Raises UnreadableFileError when a frame says another size than the header.
+    A compressed image says its size once more; what it says there is what the decoder will fill memory with. Raises
+    UnreadableFileError, also when a frame says another size than the header.
     """
-    decoder = _CODESTREAMS.get(dataset.file_meta.TransferSyntaxUID)
+    if not any(keyword in dataset for keyword in PIXEL_KEYWORDS):
+        raise UnreadableFileError(f"{path}: the file holds no pixels (PixelData).")
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated and "PixelData" in dataset:
+        held, needed = len(dataset.PixelData), get_expected_length(dataset)
+        if held < needed:
+            raise UnreadableFileError(
+                f"{path}: the header declares {needed} bytes of pixels, the file holds {held}: it was cut off. Copy it "
+                "again."
+            )
+    decoder = _CODESTREAMS.get(syntax)
     if decoder is None:
         return
     frames = int(dataset.get("NumberOfFrames") or 1)
@@ -133,7 +151,7 @@ def read_grey_image(path: Path, default_window: Window | None = None) -> GreyIma
 def _open_image(path: Path) -> Dataset:
     dataset = open_dicom(path)
     check_size(dataset, path)
-    check_codestream(dataset, path)
+    check_pixels(dataset, path)
     return dataset
 
 
@@ -149,10 +167,5 @@ def told_as_sentences(path: Path) -> Iterator[None]:
     except UnreadableFileError as error:
         raise error if str(path) in str(error) else UnreadableFileError(f"{path}: {error}") from error
     except Exception as error:  # decoders fail in as many ways as there are codecs
-        raise UnreadableFileError(f"{path}: the pixels cannot be decoded ({_short(error)}).") from error
-
-
-def _short(error: Exception) -> str:
-    """Kind and first line of an error; a decoder's message may quote pages of the file."""
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+        kind = type(error).__name__  # its text would quote what the header or the pixels hold
+        raise UnreadableFileError(f"{path}: the pixels or a value of the header cannot be used ({kind}).") from error

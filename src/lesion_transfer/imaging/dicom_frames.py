@@ -8,9 +8,9 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.pixels import apply_color_lut, pixel_array
 
-from lesion_transfer.imaging.dicom_files import check_codestream, check_size, open_dicom, told_as_sentences
-from lesion_transfer.imaging.display import DISPLAY_MAX, GreyImage, Window, grey_from_stored, is_grey
-from lesion_transfer.imaging.errors import GeometryError
+from lesion_transfer.imaging.dicom_files import check_pixels, check_size, open_dicom, told_as_sentences
+from lesion_transfer.imaging.display import DISPLAY_MAX, GreyImage, Window, grey_from_stored, is_grey, named_colour
+from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
 from lesion_transfer.imaging.geometry import SliceGeometry, pixel_spacing_mm
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's convert("L")
@@ -42,7 +42,7 @@ def read_frames(path: Path) -> list[Frame]:
     with told_as_sentences(path):
         dataset = open_dicom(path)
         check_size(dataset, path)
-        check_codestream(dataset, path)
+        check_pixels(dataset, path)
         return list(_frames(dataset))
 
 
@@ -85,5 +85,7 @@ def _rgb(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
         stored = apply_color_lut(stored, dataset)
         bits = stored.dtype.itemsize * 8
     if stored.ndim != 3 or stored.shape[2] < 3:
-        raise ValueError(f"{dataset.get('PhotometricInterpretation')} with shape {stored.shape} is no known colour")
+        raise UnreadableFileError(
+            f"The image is {named_colour(dataset)} with pixels of {stored.shape}, not a known colour."
+        )
     return (stored[..., :3] >> max(0, bits - 8)).astype(np.uint8)

@@ -4,11 +4,12 @@ Cohorts, viewers and pictures all show pixels by the functions here.
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
+from pydicom.pixels.common import PhotometricInterpretation
 
 from lesion_transfer.imaging.errors import UnreadableFileError
 
@@ -85,8 +86,7 @@ def grey_image(dataset: Dataset, default_window: Window | None = None) -> GreyIm
 def stored_values(dataset: Dataset) -> np.ndarray:
     """(rows, columns) as stored, of a grey single-frame data set without functional groups; raises as `grey_image`."""
     if not is_grey(dataset):
-        colour = dataset.get("PhotometricInterpretation") or "of unknown colour"
-        raise UnreadableFileError(f"The image is {colour}, not grey (MONOCHROME1 or MONOCHROME2).")
+        raise UnreadableFileError(f"The image is {named_colour(dataset)}, not grey (MONOCHROME1 or MONOCHROME2).")
     if dataset.get("SharedFunctionalGroupsSequence") or dataset.get("PerFrameFunctionalGroupsSequence"):
         raise UnreadableFileError(
             "The image is enhanced DICOM, whose rescale and place stand in functional groups, which are read for "
@@ -101,6 +101,12 @@ def stored_values(dataset: Dataset) -> np.ndarray:
 def is_grey(dataset: Dataset) -> bool:
     """Whether the pixels are one grey value each."""
     return dataset.get("PhotometricInterpretation") in _GREY and dataset.get("SamplesPerPixel", 1) == 1
+
+
+def named_colour(dataset: Dataset) -> str:
+    """PhotometricInterpretation where it is one of the standard's terms: a damaged one may be a name."""
+    term = dataset.get("PhotometricInterpretation")
+    return str(term) if term in list(PhotometricInterpretation) else "of unknown colour"
 
 
 def grey_from_stored(stored: np.ndarray, dataset: Dataset, default_window: Window | None = None) -> GreyImage:
@@ -135,7 +141,7 @@ def shown_values(stored: np.ndarray, dataset: Dataset, default_window: Window | 
 
 def header_window(dataset: Dataset) -> Window | None:
     """The first window of the header; None where it has none that can be applied."""
-    centre, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
+    centre, width = _first(dataset, "WindowCenter"), _first(dataset, "WindowWidth")
     if centre is None or width is None or not np.isfinite([centre, width]).all():
         return None
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
@@ -144,10 +150,14 @@ def header_window(dataset: Dataset) -> Window | None:
     return Window(centre, width, function) if width >= smallest else None
 
 
-def _first(value: Any) -> float | None:
-    if isinstance(value, str) or not hasattr(value, "__len__"):
-        return float(value) if value not in (None, "") else None
-    return float(value[0]) if len(value) else None
+def _first(dataset: Dataset, keyword: str) -> float | None:
+    try:
+        value = dataset.get(keyword)
+        if isinstance(value, str) or not hasattr(value, "__len__"):
+            return float(value) if value not in (None, "") else None
+        return float(value[0]) if len(value) else None
+    except (TypeError, ValueError) as error:
+        raise UnreadableFileError(f"{keyword} is not a number.") from error
 
 
 def _stored_range(dataset: Dataset) -> tuple[float, float]:

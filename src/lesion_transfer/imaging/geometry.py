@@ -40,7 +40,7 @@ class SliceGeometry:
         if [len(part) for part in parts] != [3, 3, 3, 2] or not finite:
             raise GeometryError("The position, direction cosines or spacing of the image are not all finite numbers.")
         if min(self.spacing_mm) <= 0:
-            raise GeometryError(f"The pixel spacing {self.spacing_mm} mm is not above 0.")
+            raise GeometryError("PixelSpacing is not above 0 mm.")
         # Minus zero would be the same key as zero.
         row, column = _unit_vectors(*(tuple(part + 0.0 for part in cosine) for cosine in parts[1:3]))
         object.__setattr__(self, "row_cosine", row)
@@ -101,9 +101,7 @@ def _unit_vectors(row_cosine: Vector, column_cosine: Vector) -> tuple[Vector, Ve
     row, column = np.array(row_cosine), np.array(column_cosine)
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if max(abs(length - 1) for length in lengths) > _UNIT_TOLERANCE or abs(row @ column) > _UNIT_TOLERANCE:
-        raise GeometryError(
-            f"The direction cosines {row_cosine}, {column_cosine} are not unit vectors at right angles."
-        )
+        raise GeometryError("The direction cosines are not unit vectors at right angles.")
     return _vector(row / lengths[0]), _vector(column / lengths[1])
 
 

@@ -32,6 +32,8 @@ _TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
+_NAMED = {*_TYPES, "MET_NONE", "MET_ASCII_CHAR", "MET_STRING", "MET_OTHER", *(f"{kind}_ARRAY" for kind in _TYPES)}
+"""What an error may call by name: a damaged header may hold anything."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class _Header:
         except ValueError:
             numbers = []
         if len(numbers) != count:
-            raise UnreadableFileError(f"{self.path}: {keys[0]} is {text[:60]!r}, not {count} numbers.")
+            raise UnreadableFileError(f"{self.path}: {keys[0]} is not {count} numbers.")
         return numbers
 
     def is_true(self, *keys: str) -> bool:
@@ -106,7 +108,7 @@ def _header(path: Path) -> _Header:
         block = file.read(_MAX_HEADER)
     pairs: dict[str, str] = {}
     length = 0
-    for line in block.splitlines(keepends=True):
+    for number, line in enumerate(block.splitlines(keepends=True), start=1):
         length += len(line)
         key, equals, value = line.decode("latin-1").partition("=")
         if not equals:
@@ -115,7 +117,7 @@ def _header(path: Path) -> _Header:
             continue
         name = key.strip().casefold()
         if name in pairs:
-            raise UnreadableFileError(f"{path}: the header says {key.strip()} twice.")
+            raise UnreadableFileError(f"{path}: the header says something twice: see its line {number}.")
         pairs[name] = value.strip()
         if name == _LAST_KEY:
             return _Header(pairs, length, path)
@@ -126,10 +128,10 @@ def _shape(header: _Header) -> tuple[int, int, int, int]:
     """(times, slices, rows, columns)."""
     text = header.pairs.get("ndims", "")
     if text not in {"2", "3", "4"}:
-        raise UnreadableFileError(f"{header.path}: NDims is {text[:20]!r}; 2, 3 and 4 are read.")
+        raise UnreadableFileError(f"{header.path}: NDims is none of 2, 3 and 4, which are read.")
     lengths = header.numbers("dimsize", count=int(text))
     if lengths is None or any(not 1 <= length <= 2**31 or length != int(length) for length in lengths):
-        raise UnreadableFileError(f"{header.path}: DimSize is {header.pairs.get('dimsize', '')[:60]!r}.")
+        raise UnreadableFileError(f"{header.path}: DimSize is not {text} whole numbers from 1 on.")
     columns, rows, *others = (int(length) for length in lengths)
     slices, times, *_ = [*others, 1, 1]
     shape = (times, slices, rows, columns)
@@ -139,10 +141,11 @@ def _shape(header: _Header) -> tuple[int, int, int, int]:
 
 def _dtype(header: _Header) -> np.dtype:
     channels = header.pairs.get("elementnumberofchannels", "1")
+    channels = channels if channels.isdecimal() else "an unknown number of"
     kind = header.pairs.get("elementtype", "")
     if kind not in _TYPES or channels != "1":
         raise UnreadableFileError(
-            f"{header.path}: ElementType is {kind[:30]!r} with {channels[:10]} channel(s); "
+            f"{header.path}: ElementType is {kind if kind in _NAMED else 'no known one'} with {channels} channel(s); "
             "one real number a voxel is read."
         )
     if header.pairs.get("binarydata", "True").casefold() not in {"true", "1"}:
@@ -158,13 +161,13 @@ def _data_file(header: _Header) -> Path | None:
     plain = name and name not in {".", ".."} and PurePosixPath(name).name == PureWindowsPath(name).name == name
     if not plain or "\0" in name:
         raise UnreadableFileError(
-            f"{header.path}: ElementDataFile is {name[:80]!r}; read is a plain file name in the header's own folder."
+            f"{header.path}: ElementDataFile is not a plain file name in the header's own folder, which alone is read."
         )
     file = header.path.parent / name
     if not file.is_file():
-        raise UnreadableFileError(f"{header.path}: its data file {name[:80]!r} is not beside it.")
+        raise UnreadableFileError(f"{header.path}: the data file that its ElementDataFile names is not beside it.")
     if file.resolve().parent != header.path.resolve().parent and file.resolve().parent != file.parent.resolve():
-        raise UnreadableFileError(f"{header.path}: its data file {name[:80]!r} is a link out of the folder.")
+        raise UnreadableFileError(f"{header.path}: the data file that it names is a link out of the folder.")
     return file
 
 
@@ -205,7 +208,7 @@ def _header_size(header: _Header) -> int:
     except ValueError:
         size = -2
     if size < -1:
-        raise UnreadableFileError(f"{header.path}: HeaderSize is {text[:20]!r}.")
+        raise UnreadableFileError(f"{header.path}: HeaderSize is no number of bytes, -1 or more.")
     return size
 
 

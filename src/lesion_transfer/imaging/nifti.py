@@ -10,6 +10,7 @@ import numpy as np
 from nibabel import Nifti1Header, Nifti2Header, orientations
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.spatialimages import HeaderDataError
 
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
@@ -62,9 +63,13 @@ def read_nifti(path: Path) -> Volume:
     except UnreadableFileError:
         raise
     except (EOFError, OSError, zlib.error) as error:
-        raise UnreadableFileError(f"{path}: the file cannot be read to its end ({error}).") from error
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise UnreadableFileError(f"{path}: the file cannot be read to its end ({why}).") from error
+    except HeaderDataError as error:  # of numbers alone
+        raise UnreadableFileError(f"{path}: not a NIfTI file that can be read ({error}).") from error
     except Exception as error:  # a damaged header can make the parser fail in any way
-        raise UnreadableFileError(f"{path}: not a NIfTI file that can be read ({_first_line(error)}).") from error
+        kind = type(error).__name__  # its text would quote the value
+        raise UnreadableFileError(f"{path}: not a NIfTI file that can be read ({kind}).") from error
     return _turned(np.asarray(voxels), header, path)
 
 
@@ -121,8 +126,3 @@ def _turned(voxels: np.ndarray, header: Nifti1Header, path: Path) -> Volume:
 def _window(header: Nifti1Header) -> Window | None:
     low, high = float(header["cal_min"]), float(header["cal_max"])
     return Window.spanning(low, high) if np.isfinite([low, high]).all() and high > low else None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
