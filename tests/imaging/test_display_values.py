@@ -138,3 +138,60 @@ def test_frames_are_refused(make_dicom):
     dataset = make_dicom(np.zeros((4, 5), np.uint16), Rows=2, NumberOfFrames=2)
     with pytest.raises(UnreadableFileError, match="2 frames"):
         display_values(dataset)
+
+
+def lut_of(entries, bits, first):
+    lut = Dataset()
+    lut.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(entries), first, bits])
+    lut.add_new("LUTData", "US", [int(entry) for entry in entries])
+    return Sequence([lut])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([8, 12, 16]), st.integers(2, 4096), st.integers(-3000, 3000), st.integers(0, 99))
+def test_every_value_finds_its_entry_of_a_voi_lut(make_dicom, bits, n, first, seed):
+    entries = np.random.default_rng(seed).integers(0, 2**bits, n)
+    dataset = make_dicom(RAMP.astype(np.int16) - 2000, RescaleSlope=3, RescaleIntercept=-5)
+    dataset.VOILUTSequence = lut_of(entries, bits, first)
+    place = np.clip((RAMP.astype(int) - 2000) * 3 - 5 - first, 0, n - 1)
+    np.testing.assert_allclose(display_values(dataset), entries[place] * 255 / (2**bits - 1), atol=1e-4)
+
+
+def test_values_beyond_16_bits_take_the_last_entry_of_a_voi_lut(make_dicom):
+    dataset = make_dicom(RAMP, RescaleSlope=100, RescaleIntercept=0, VOILUTSequence=lut_of([0, 100, 200], 8, 0))
+    assert set(display_values(dataset)[RAMP > 0]) == {200}
+
+
+def test_entries_of_more_bits_than_a_voi_lut_says_are_refused(make_dicom):
+    dataset = make_dicom(RAMP, VOILUTSequence=lut_of([0, 300], 8, 0))
+    with pytest.raises(UnreadableFileError, match="entries above 255"):
+        display_values(dataset)
+
+
+def test_every_value_finds_its_entry_of_a_modality_lut(make_dicom):
+    entries = np.arange(60000)
+    dataset = make_dicom(np.array([[-30000, 0, 29000]], np.int16), BitsStored=16, HighBit=15)
+    dataset.ModalityLUTSequence = lut_of(entries, 16, -30000)
+    np.testing.assert_allclose(display_values(dataset), np.array([[0, 30000, 59000]]) * 255 / 65535, atol=1e-4)
+
+
+@pytest.mark.parametrize(("stored", "high"), [(12, 15), (12, 10), (16, 11)])
+def test_values_that_are_not_in_the_lowest_bits_are_refused(make_dicom, stored, high):
+    with pytest.raises(UnreadableFileError, match=f"HighBit is {high} where BitsStored is {stored}"):
+        display_values(make_dicom(RAMP, BitsStored=stored, HighBit=high))
+
+
+def test_many_frames_are_refused_before_they_are_decoded(make_dicom, monkeypatch):
+    dataset = make_dicom(NumberOfFrames=300)
+    monkeypatch.setattr(type(dataset), "pixel_array", property(lambda self: pytest.fail("decoded")))
+    with pytest.raises(UnreadableFileError, match="300 frames"):
+        display_values(dataset)
+
+
+def test_floating_point_pixels_without_a_window_are_refused(make_dicom):
+    dataset = make_dicom(RAMP, BitsAllocated=32, BitsStored=None, HighBit=None, PixelRepresentation=None)
+    del dataset.PixelData
+    dataset.FloatPixelData = RAMP.astype("<f4").tobytes()
+    with pytest.raises(UnreadableFileError, match="neither a window nor BitsStored"):
+        display_values(dataset)
+    np.testing.assert_allclose(display_values(dataset, Window.spanning(0, 4095)), RAMP / 4095 * 255, rtol=1e-5)

@@ -78,7 +78,7 @@ def grey_image(dataset: Dataset, default_window: Window | None = None) -> GreyIm
     """The image of a grey single-frame data set: pydicom's modality rescale, then the first VOI LUT or window.
 
     Without a usable window: `default_window`, else the range that the stored bits can hold. Raises UnreadableFileError
-    for colour and for several frames.
+    for colour, for several frames and for bits in another place than the standard's.
     """
     return grey_from_stored(stored_values(dataset), dataset, default_window)
 
@@ -92,10 +92,13 @@ def stored_values(dataset: Dataset) -> np.ndarray:
             "The image is enhanced DICOM, whose rescale and place stand in functional groups, which are read for "
             "viewing alone; store it as classic DICOM, a file a slice."
         )
-    stored = dataset.pixel_array
-    if stored.ndim != 2:
-        raise UnreadableFileError(f"The image has {stored.shape[0]} frames; only single frames are read.")
-    return stored
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames == 1:
+        stored = dataset.pixel_array
+        if stored.ndim == 2:
+            return stored
+        frames = stored.shape[0]  # pydicom finds more than the header says
+    raise UnreadableFileError(f"The image has {frames} frames; only single frames are read.")
 
 
 def is_grey(dataset: Dataset) -> bool:
@@ -111,16 +114,52 @@ def named_colour(dataset: Dataset) -> str:
 
 def grey_from_stored(stored: np.ndarray, dataset: Dataset, default_window: Window | None = None) -> GreyImage:
     """The image of stored values (rows, columns) by the rescale and window of a header; see `grey_image`."""
+    _check_bits(dataset)
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    values = apply_modality_lut(stored, dataset).astype(np.float64)
+    # pydicom counts the entries of a LUT in the type of what it is given, in which the difference may have no room.
+    addressed = stored.astype(np.int64) if dataset.get("ModalityLUTSequence") else stored
+    values = apply_modality_lut(addressed, dataset).astype(np.float64)
     if dataset.get("VOILUTSequence"):
-        bits = _lut_bits(dataset.VOILUTSequence[0])
-        # A LUT is addressed by whole numbers; a rescale has made floats of them.
-        looked_up = apply_voi(np.rint(values).astype(np.int64), dataset) * (DISPLAY_MAX / (2**bits - 1))
-        return GreyImage(looked_up, Window.spanning(0.0, DISPLAY_MAX), True, inverted)
+        return GreyImage(_looked_up(values, dataset), Window.spanning(0.0, DISPLAY_MAX), True, inverted)
     window = header_window(dataset)
     chosen = window or default_window or Window.spanning(*_stored_range(dataset))
     return GreyImage(values, chosen, window is not None, inverted)
+
+
+def _check_bits(dataset: Dataset) -> None:
+    """pydicom takes the lowest BitsStored bits for the value, as the standard wants it (PS3.5 8.1.1)."""
+    bits, high = dataset.get("BitsStored"), dataset.get("HighBit")
+    if bits is not None and high is not None and int(high) != int(bits) - 1:
+        raise UnreadableFileError(
+            f"HighBit is {int(high)} where BitsStored is {int(bits)}: only values in the lowest bits are read. Store "
+            f"the image anew, with HighBit {int(bits) - 1}."
+        )
+
+
+def _looked_up(values: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Rescaled values by the first VOI LUT, float64 of the same shape in [0, 255].
+
+    pydicom counts entries in the type that they have themselves, which ends at 255 for entries of 8 bits: it is given
+    entries of 16, and values that the LUT has an entry for.
+    """
+    lut = dataset.VOILUTSequence[0]
+    n, first, bits = (int(number) for number in lut.LUTDescriptor)
+    n = n % 2**16 or 2**16  # 0 stands for 65,536
+    # A LUT is addressed by whole numbers; a rescale has made floats of them.
+    addressed = np.clip(np.rint(values).astype(np.int64), first, first + n - 1)
+    header = Dataset()
+    header.file_meta = dataset.file_meta
+    header.VOILUTSequence = [Dataset()]
+    wide = header.VOILUTSequence[0]
+    wide.update(lut)
+    # Elements are shared with the file's own LUT: they are replaced here, never changed.
+    wide.add_new("LUTDescriptor", "SS" if first < 0 else "US", [n % 2**16, first, 16 if bits == 8 else bits])
+    if bits == 8 and isinstance(lut.LUTData, bytes) and len(lut.LUTData) < 2 * n:
+        wide.add_new("LUTData", "US", list(lut.LUTData[:n]))  # two entries a word, as the standard has it
+    entries = apply_voi(addressed, header)
+    if bits == 8 and entries.max() > DISPLAY_MAX:
+        raise UnreadableFileError("VOILUTSequence has entries above 255, where its LUTDescriptor says 8 bits.")
+    return entries * (DISPLAY_MAX / (2 ** _lut_bits(lut) - 1))
 
 
 def display_values(dataset: Dataset, default_window: Window | None = None) -> np.ndarray:
@@ -164,6 +203,10 @@ def _stored_range(dataset: Dataset) -> tuple[float, float]:
     """The smallest and the largest value that the stored bits can express, after the modality step."""
     if dataset.get("ModalityLUTSequence"):
         return 0.0, 2.0 ** _lut_bits(dataset.ModalityLUTSequence[0]) - 1
+    if "BitsStored" not in dataset:
+        raise UnreadableFileError(
+            "The header has neither a window nor BitsStored to say what is dark and what is bright."
+        )
     bits = int(dataset.BitsStored)
     signed = int(dataset.PixelRepresentation) == 1
     low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
