@@ -11,12 +11,14 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.encaps import encapsulate
 from pydicom.pixels import pixel_array
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from lesion_transfer.imaging.dicom_files import read_display_values
 from lesion_transfer.imaging.dicom_frames import read_frames
 from lesion_transfer.imaging.dicom_index import read_header
+from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.imaging.volume import MAX_VOXELS
 
 COLOUR = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
 
@@ -158,3 +160,61 @@ def test_pixels_that_are_cut_off_or_missing_are_sentences(tmp_path, make_dicom, 
     dataset.save_as(tmp_path / "y", enforce_file_format=True)
     with pytest.raises(UnreadableFileError, match="holds no pixels"):
         read_frames(tmp_path / "y")
+
+
+ENTRIES = np.arange(4096)[::-1]
+"""Of a LUT whose shown values fall as the stored ones rise."""
+
+
+def lut_of(entries, bits, first=0, words=True):
+    lut = Dataset()
+    lut.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(entries), first, bits])
+    lut.add_new("LUTData", "OW", entries.astype("<u2" if words else np.uint8).tobytes())
+    return Sequence([lut])
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+@pytest.mark.parametrize("read", [read_display_values, lambda path: read_frames(path)[0].grey.shown()])
+@pytest.mark.parametrize(("bits", "words"), [(8, True), (8, False), (12, True), (16, True)])
+def test_a_voi_lut_of_bytes_is_looked_up(tmp_path, make_dicom, syntax, read, bits, words):
+    entries = ENTRIES >> 4 if bits == 8 else ENTRIES << (bits - 12)
+    pixels = np.arange(0, 4096, 41, dtype=np.uint16).reshape(10, 10)
+    dataset = make_dicom(pixels, VOILUTSequence=lut_of(entries, bits, words=words))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(tmp_path / "x", enforce_file_format=True)
+    np.testing.assert_allclose(read(tmp_path / "x"), entries[pixels] * 255 / (2**bits - 1), atol=1e-4)
+
+
+def test_a_modality_lut_of_bytes_is_looked_up(tmp_path, make_dicom):
+    pixels = np.arange(0, 4096, 41, dtype=np.uint16).reshape(10, 10)
+    dataset = make_dicom(pixels, ModalityLUTSequence=lut_of(ENTRIES, 16))
+    dataset.save_as(tmp_path / "x", enforce_file_format=True, implicit_vr=False)
+    np.testing.assert_array_equal(read_frames(tmp_path / "x")[0].grey.values, ENTRIES[pixels])
+
+
+@pytest.mark.parametrize(("keyword", "kind"), [("FloatPixelData", "<f4"), ("DoubleFloatPixelData", "<f8")])
+def test_floating_point_pixels_are_shown_over_the_range_of_all_frames(tmp_path, write_enhanced, keyword, kind):
+    values = np.array([[[0.5, 1.25], [np.nan, 2.0]], [[-3.0, 0.0], [1.0, 5.0]]])
+    dataset = dcmread(write_enhanced(tmp_path / "x", np.zeros((2, 2, 2), np.uint16)))
+    for name in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        delattr(dataset, name)
+    dataset.BitsAllocated = np.dtype(kind).itemsize * 8
+    setattr(dataset, keyword, values.astype(kind).tobytes())
+    dataset.save_as(tmp_path / "x")
+    frames = read_frames(tmp_path / "x")
+    np.testing.assert_array_equal([frame.grey.values for frame in frames], values)
+    assert {(frame.grey.window, frame.grey.has_window) for frame in frames} == {(Window.spanning(-3, 5), False)}
+
+
+def test_as_many_pixels_are_read_as_a_volume_may_have_and_no_frame_is_larger_than_an_image(tmp_path, write_dicom):
+    """300 frames of 512 x 512 and more; what the headers declare is judged before it is read."""
+    longest = MAX_VOXELS // 2**18
+    for name, size in (("most", (longest, 512)), ("more", (longest + 1, 512)), ("large", (2, 2**13 + 1))):
+        write_dicom(tmp_path / name, NumberOfFrames=size[0], Rows=size[1], Columns=size[1])
+    assert read_header(tmp_path / "most").frames == 2048
+    with pytest.raises(UnreadableFileError, match="in 2049 frames; 1 to 536870912 are read"):
+        read_header(tmp_path / "more")
+    with pytest.raises(UnreadableFileError, match="pixels a frame; 1 to 67108864 are read"):
+        read_header(tmp_path / "large")
+    with pytest.raises(UnreadableFileError, match="cut off"):
+        read_frames(tmp_path / "most")

@@ -157,6 +157,23 @@ def test_one_bad_file_leaves_a_gap_and_is_told(write_series, tmp_path):
         read_stack(stack)
 
 
+def test_images_whose_high_values_are_dark_among_bright_ones_are_left_out_and_told(write_series):
+    dark = {"PhotometricInterpretation": "MONOCHROME1"}
+    (stack,) = write_series([(0.0, {}), (3.0, dark), (6.0, {})])
+    read = read_stack(stack)
+    assert not read.inverted
+    assert np.isnan(read.volume.voxels[0, :, 0, 0]).tolist() == [False, True, False]
+    (problem,) = read.problems
+    assert "001.dcm: high values are dark, unlike" in problem
+
+
+def test_a_series_whose_high_values_are_dark_is_inverted_as_a_whole(write_series):
+    (stack,) = write_series([(3.0 * place, {"PhotometricInterpretation": "MONOCHROME1"}) for place in range(3)])
+    read = read_stack(stack)
+    assert read.inverted
+    assert read.problems == ()
+
+
 @pytest.mark.real
 def test_real_diffusion_series_are_19_slices_of_three_b_values(real_data):
     folder = real_data / "prostatex" / "PROSTATEx" / "ProstateX-0004"

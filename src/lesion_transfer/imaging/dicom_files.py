@@ -19,6 +19,7 @@ from pydicom.tag import BaseTag
 from lesion_transfer.imaging.dicom_scan import dataset_of, scan_elements
 from lesion_transfer.imaging.display import GreyImage, Window, display_values, grey_image
 from lesion_transfer.imaging.errors import UnreadableFileError
+from lesion_transfer.imaging.volume import MAX_VOXELS
 
 # Deflated syntaxes are absent on purpose: a file of 1 MB can expand to gigabytes before its first tag is seen.
 TRANSFER_SYNTAXES = frozenset(
@@ -53,7 +54,7 @@ logging.getLogger("pydicom").addFilter(lambda record: record.levelno < logging.W
 
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 MAX_PIXELS = 2**26
-"""Of one image, rows x columns x frames x samples: sixteen times a 2048 x 2048 radiograph."""
+"""Of one frame, rows x columns x samples: sixteen times a 2048 x 2048 radiograph."""
 
 
 class NotDicomError(Exception):
@@ -93,11 +94,16 @@ def open_dicom(path: Path, only: Sequence[BaseTag] | None = None) -> Dataset:
 
 
 def check_size(dataset: Dataset, path: Path) -> None:
-    """Raises UnreadableFileError when the image is empty or larger than MAX_PIXELS."""
+    """Raises UnreadableFileError when the image is empty, or larger than MAX_PIXELS a frame or MAX_VOXELS in all."""
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    pixels = rows * columns * int(dataset.get("NumberOfFrames") or 1) * int(dataset.get("SamplesPerPixel") or 1)
+    pixels = rows * columns * int(dataset.get("SamplesPerPixel") or 1)
     if not 0 < pixels <= MAX_PIXELS:
-        raise UnreadableFileError(f"{path}: the header declares {pixels} pixels; 1 to {MAX_PIXELS} are read.")
+        raise UnreadableFileError(f"{path}: the header declares {pixels} pixels a frame; 1 to {MAX_PIXELS} are read.")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if not 0 < pixels * frames <= MAX_VOXELS:
+        raise UnreadableFileError(
+            f"{path}: the header declares {pixels * frames} pixels in {frames} frames; 1 to {MAX_VOXELS} are read."
+        )
 
 
 def check_pixels(dataset: Dataset, path: Path) -> None:

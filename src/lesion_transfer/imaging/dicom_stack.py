@@ -140,7 +140,7 @@ def read_stack(stack: DicomStack, moved: Callable[[int, int], None] = lambda don
     check_voxels(stack.shape, stack.images[0][0].file)
     voxels = np.full(stack.shape, np.nan, dtype=np.float32)
     windows: list[list[Window | None]] = [[None] * n_slices for _ in range(n_times)]
-    inverted: list[bool] = []
+    inverted: bool | None = None
     problems: list[str] = []
     for done, (time, number) in enumerate(np.ndindex(n_times, n_slices)):
         file = stack.images[time][number].file
@@ -148,22 +148,27 @@ def read_stack(stack: DicomStack, moved: Callable[[int, int], None] = lambda don
             image = read_frames(file)[0].grey
             if image.values.shape != (rows, columns):
                 raise UnreadableFileError(f"{file}: the pixels have another size than the header says.")
+            inverted = image.inverted if inverted is None else inverted
+            if image.inverted != inverted:
+                raise UnreadableFileError(
+                    f"{file}: high values are {'dark' if image.inverted else 'bright'}, unlike in the images before it "
+                    "in its series (PhotometricInterpretation). Look at the file by itself."
+                )
         except UnreadableFileError as error:
             problems.append(str(error))
         else:
             voxels[time, number] = image.values
             windows[time][number] = image.window
-            inverted.append(image.inverted)
         moved(done + 1, n_times * n_slices)
     readable = [window for row in windows for window in row if window is not None]
-    if not readable:
+    if inverted is None:
         raise UnreadableFileError(f"No image of the series can be read. The first: {problems[0]}")
     for problem in problems:
         logger.warning("%s", problem)
     whole = tuple(tuple(window or readable[0] for window in row) for row in windows)
     first = stack.images[0]
     grid = grid_of([image.geometry for image in first], first[0].slice_thickness_mm)
-    return ReadStack(Volume(voxels, grid), whole, inverted[0], tuple(problems))
+    return ReadStack(Volume(voxels, grid), whole, inverted, tuple(problems))
 
 
 def grid_of(slices: Sequence[SliceGeometry | None], thickness_mm: float | None = None) -> Grid | None:

@@ -1,7 +1,7 @@
 """A volume: voxels in time, and where they lie in the patient."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +95,14 @@ def finite_range(voxels: np.ndarray) -> tuple[float, float]:
     """The smallest and the largest value that float32 can hold; (0, 0) when there is none."""
     if voxels.dtype.kind != "f":
         return float(voxels.min()), float(voxels.max())
+    return range_of_planes(voxels.reshape(-1, *voxels.shape[-2:]) if voxels.ndim > 2 else voxels[None])
+
+
+def range_of_planes(planes: Iterable[np.ndarray]) -> tuple[float, float]:
+    """`finite_range` of floating-point planes that come one after the other."""
     low, high = np.inf, -np.inf
-    for part in voxels.reshape(-1, *voxels.shape[-2:]) if voxels.ndim > 2 else voxels[None]:
-        finite = part[np.abs(part) <= _LARGEST]  # false for nan
+    for plane in planes:
+        finite = plane[np.abs(plane) <= _LARGEST]  # false for nan
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     return (low, high) if low <= high else (0.0, 0.0)

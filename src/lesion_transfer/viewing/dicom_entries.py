@@ -1,6 +1,7 @@
 """DICOM images to look at: a series as volumes, an image of several frames by itself."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -60,8 +61,12 @@ def frames_entry(image: InstanceHeader, positions: Positions) -> Entry:
     title = _title([image])
 
     def read(moved: Moved) -> Stack:
-        frames = read_frames(image.file)
-        voxels = np.array([[frame.grey.values for frame in frames]], dtype=np.float32)
+        voxels = np.empty((1, image.frames, image.rows, image.columns), dtype=np.float32)
+        frames = []
+        for number, frame in enumerate(read_frames(image.file)):
+            voxels[0, number] = frame.grey.values
+            frames.append(replace(frame, grey=replace(frame.grey, values=voxels[0, number]), rgb=None))
+            moved(number + 1, image.frames)
         grid = grid_of([frame.geometry for frame in frames])
         wanted = positions.of_patient(patient_key(image.patient_id)) if grid is not None else []
         marks, outside = marks_at(wanted, inside(grid, voxels.shape[1:]))

@@ -15,7 +15,7 @@ from lesion_transfer.imaging.dicom_frames import read_frames
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.imaging.metaimage import DATA_SUFFIXES, header_of, is_metaimage, read_metaimage
 from lesion_transfer.imaging.nifti import is_nifti, read_nifti
-from lesion_transfer.imaging.volume import Volume, finite_range
+from lesion_transfer.imaging.volume import Volume, finite_range, range_of_planes
 from lesion_transfer.imaging.walk import files_below
 
 Scale = Literal["window", "range"]
@@ -122,7 +122,7 @@ def _pictures(file: Path, scale: Scale) -> Iterator[_Picture]:
     if file.suffix.lower() in DATA_SUFFIXES:
         raise UnreadableFileError(f"{file}: no .mhd header beside it says what it holds.")
     frames = read_frames(file)
-    low, high = finite_range(np.array([frame.grey.values for frame in frames]))
+    ends: tuple[float, float] | None = None
     for number, frame in enumerate(frames):
         name = f"-{number:0{_digits(len(frames))}d}" if len(frames) > 1 else ""
         if frame.rgb is not None:
@@ -130,7 +130,8 @@ def _pictures(file: Path, scale: Scale) -> Iterator[_Picture]:
         elif scale == "window" and frame.grey.has_window:
             yield name, to_8_bits(frame.grey.shown(), 0.0, 255.0), frame.spacing_mm
         else:
-            pixels = to_8_bits(frame.grey.values, low, high)
+            ends = ends or range_of_planes(one.grey.values for one in ([frame] if len(frames) == 1 else frames))
+            pixels = to_8_bits(frame.grey.values, *ends)
             yield name, 255 - pixels if frame.grey.inverted else pixels, frame.spacing_mm
 
 
