@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion_transfer.imaging.errors import UnreadableFileError
-from lesion_transfer.imaging.nifti import read_nifti
+from lesion_transfer.imaging.nifti import header_of, read_nifti
 
 
 def write(path, voxels, affine=None, kind=nibabel.Nifti1Image):
@@ -130,6 +130,45 @@ def test_a_file_that_ends_early_is_a_sentence(tmp_path):
     (tmp_path / "no.nii.gz").write_bytes(b"hello")
     with pytest.raises(UnreadableFileError):
         read_nifti(tmp_path / "no.nii.gz")
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Pair, nibabel.Nifti2Pair])
+@pytest.mark.parametrize(("header", "data"), [("x.hdr", "x.img"), ("x.hdr.gz", "x.img.gz"), ("X.HDR", "X.IMG")])
+def test_a_pair_is_read_by_its_header_as_the_single_file_is(tmp_path, kind, header, data):
+    voxels, affine = np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.diag([-2.0, -1.0, 3.0, 1.0])
+    pair = kind(voxels, affine)
+    pair.header.set_slope_inter(0.5, -3)
+    nibabel.save(pair, tmp_path / header.lower())
+    (tmp_path / header.lower()).rename(tmp_path / header)
+    (tmp_path / data.lower()).rename(tmp_path / data)
+    volume = read_nifti(tmp_path / header)
+    np.testing.assert_allclose(volume.voxels[0], voxels.transpose(2, 1, 0) * 0.5 - 3)
+    np.testing.assert_allclose(volume.grid.spacing_mm, [3, 1, 2])
+    assert header_of(tmp_path / data) == tmp_path / header
+    assert header_of(tmp_path / header) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda folder: (folder / "x.img").unlink(), r"its voxels, x\.img, are not beside it"),
+        (lambda folder: (folder / "x.img").write_bytes(b"123"), r"x\.img ends before them"),
+        (lambda folder: set_magic(folder / "x.hdr", b"n+1"), r"call it \.nii"),
+        (lambda folder: set_magic(folder / "x.hdr", b"\0\0\0"), "Analyze 7.5"),
+        (lambda folder: set_magic(folder / "x.hdr", b"SMI"), "Analyze 7.5"),
+    ],
+)
+def test_a_pair_that_is_none_is_a_sentence(tmp_path, change, says):
+    nibabel.save(nibabel.Nifti1Pair(np.zeros((2, 3, 4), np.int16), np.eye(4)), tmp_path / "x.hdr")
+    change(tmp_path)
+    with pytest.raises(UnreadableFileError, match=says) as caught:
+        read_nifti(tmp_path / "x.hdr")
+    assert "SMI" not in str(caught.value)
+
+
+def set_magic(path, magic):
+    block = path.read_bytes()
+    path.write_bytes(block[:344] + magic + block[347:])
 
 
 @settings(max_examples=150, deadline=None)

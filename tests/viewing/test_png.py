@@ -75,6 +75,20 @@ def test_volumes_become_one_picture_a_slice_over_one_range(tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path / "ktrans-002.png"), (values[0, 2] * 255.0 / 59).astype(np.uint8))
 
 
+def test_pairs_become_pictures_by_their_headers_and_images_that_are_none_are_listed(tmp_path, write_dicom):
+    values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    nibabel.save(nibabel.Nifti1Pair(values, np.diag([-1.0, -1.0, 1.0, 1.0])), tmp_path / "pair.hdr")
+    nibabel.save(nibabel.AnalyzeImage(values, np.eye(4)), tmp_path / "old.hdr")
+    (tmp_path / "disk.img").write_bytes(b"no image at all")
+    write_dicom(tmp_path / "scan.img", RAMP)
+    done = convert_tree(tmp_path, tmp_path / "out")
+    assert (done.n_files, done.n_pictures) == (3, 5)
+    (failure,) = done.failures
+    assert "old.hdr: not a NIfTI file" in failure
+    expected = (values.transpose(2, 1, 0) * 255.0 / 23).astype(np.uint8)
+    np.testing.assert_array_equal([pixels(tmp_path / "out" / f"pair-{n:03d}.png") for n in range(4)], expected)
+
+
 def test_bad_files_are_listed_and_stop_nothing(tmp_path, write_dicom):
     write_dicom(tmp_path / "good.dcm", RAMP)
     whole = write_dicom(tmp_path / "cut.dcm", RAMP).read_bytes()

@@ -251,6 +251,15 @@ def test_raw_data_are_shown_by_the_header_beside_them(tmp_path):
         entries_of(tmp_path / "k.zraw", NOWHERE)
 
 
+def test_a_pair_is_listed_once_and_shown_by_either_of_its_files(tmp_path):
+    nibabel.save(nibabel.Nifti1Pair(np.zeros((2, 3, 4), np.int16), np.eye(4)), tmp_path / "x.hdr")
+    (entry,) = entries_of(tmp_path, NOWHERE)
+    assert entry.title == "x.hdr"
+    for name in ("x.hdr", "x.img"):
+        (entry,) = entries_of(tmp_path / name, NOWHERE)
+        assert read(entry).voxels.shape == (1, 4, 3, 2)
+
+
 def test_pictures_are_marked_by_the_table_above_them(tmp_path):
     (tmp_path / "yes").mkdir()
     for name in ("a.png", "b.png"):

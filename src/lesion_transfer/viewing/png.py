@@ -112,7 +112,8 @@ def _is_image(file: Path) -> bool:
 
 
 def _stem(file: Path) -> str:
-    return file.name[: -len(".nii.gz")] if file.name.lower().endswith(".nii.gz") else file.stem
+    packed = next((suffix for suffix in (".nii.gz", ".hdr.gz") if file.name.lower().endswith(suffix)), None)
+    return file.name[: -len(packed)] if packed else file.stem
 
 
 def _pictures(file: Path, scale: Scale) -> Iterator[_Picture]:

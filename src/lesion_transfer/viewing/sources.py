@@ -14,6 +14,7 @@ from lesion_transfer.imaging.dicom_stack import stacks_of
 from lesion_transfer.imaging.display import DISPLAY_MAX, Window
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.imaging.metaimage import DATA_SUFFIXES, header_of, is_metaimage, read_metaimage
+from lesion_transfer.imaging.nifti import header_of as header_of_pair
 from lesion_transfer.imaging.nifti import is_nifti, read_nifti
 from lesion_transfer.imaging.raster import read_grey
 from lesion_transfer.imaging.volume import Volume, finite_range
@@ -46,8 +47,8 @@ def entries_of(path: Path, positions: Positions) -> list[Entry]:
     found = _below(path, positions)
     if not found:
         raise NothingToViewError(
-            f"{path} holds nothing to look at: DICOM, NIfTI (.nii, .nii.gz), MetaImage (.mhd, .mha), PNG and JPEG "
-            "files, cohorts and patch archives are shown."
+            f"{path} holds nothing to look at: DICOM, NIfTI (.nii, .nii.gz, .hdr with .img), MetaImage (.mhd, .mha), "
+            "PNG and JPEG files, cohorts and patch archives are shown."
         )
     return found
 
@@ -94,6 +95,7 @@ def _patches_entry(folder: Path) -> Entry:
 def _file_entry(file: Path, title: str, positions: Positions) -> Entry:
     if file.suffix.lower() in DATA_SUFFIXES:
         file = header_of(file) or file
+    file = header_of_pair(file) or file
     if is_nifti(file):
         return Entry(title, "NIfTI", 0, lambda _: _volume_stack(read_nifti(file), title, positions.of_path(file)))
     if is_metaimage(file):
