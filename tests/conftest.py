@@ -1,5 +1,8 @@
 """What every test may use: the real data where there is some, and a maker of small DICOM files."""
 
+import builtins
+import errno
+import io
 import os
 import shutil
 from collections.abc import Callable
@@ -140,3 +143,21 @@ def write_enhanced() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def make_unreadable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """make_unreadable(path): opening the file, or listing the folder, is refused. Root, as tests run, passes chmod."""
+    refused = set()
+
+    def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *others: Any, **named: Any) -> Any:
+            if isinstance(path, str | os.PathLike) and Path(path) in refused:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return function(path, *others, **named)
+
+        return call
+
+    for module, name in ((os, "scandir"), (io, "open"), (builtins, "open")):
+        monkeypatch.setattr(module, name, guarded(getattr(module, name)))
+    return refused.add
