@@ -1,6 +1,7 @@
 """Ktrans maps beside the DICOM: the grid that the tables tell, the slice by position, and headers that lie."""
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -230,3 +231,25 @@ def test_maps_and_images_planned_on_one_centre_share_it_only_on_the_corrected_gr
     assert together == {f"prostatex-{n:04d}" for n in (0, 2, 3, 4, 5, 6)}
     # Half a voxel off in all three axes, as the headers have it, none would be.
     assert not {patient for patient, offset in offsets.items() if abs(offset - 0.5) < 0.01}
+
+
+def test_a_map_in_a_folder_that_cannot_be_read_is_not_missing(damaged, make_unreadable):
+    (header,) = damaged.rglob("ProstateX-0000-Ktrans.mhd")
+    folder = header.parent / "ProstateX-0000"
+    folder.mkdir()
+    for file in header.parent.glob("ProstateX-0000-Ktrans.*"):
+        file.rename(folder / file.name)
+    make_unreadable(folder)
+    lost = {one.reason for one in read(damaged, channels=["ktrans"]) if one.patient_id == "ProstateX-0000"}
+    assert lost == {"unreadable_file"}
+
+
+def test_a_map_whose_name_is_no_utf8_is_set_aside(damaged):
+    (header,) = damaged.rglob("ProstateX-0000-Ktrans.mhd")
+    folder = header.parent / os.fsdecode(b"Pr\xfcfung")
+    folder.mkdir()
+    for file in header.parent.glob("ProstateX-0000-Ktrans.*"):
+        file.rename(folder / file.name)
+    lost = [one for one in read(damaged, channels=["ktrans"]) if one.patient_id == "ProstateX-0000"]
+    assert {one.reason for one in lost} == {"unreadable_file"}
+    assert all(r"Pr\xfcfung/ProstateX-0000-Ktrans.mhd: the name is not UTF-8" in one.detail for one in lost)

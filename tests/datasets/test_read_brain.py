@@ -1,5 +1,6 @@
 """Brain images with either table."""
 
+import os
 from collections import Counter
 
 import numpy as np
@@ -190,3 +191,39 @@ def test_real_formats_and_modes_are_read_whatever_the_file_is_called(real_data):
         ("PNG", "P"): 1,
         ("PNG", "RGBA"): 5,
     }
+
+
+def test_an_image_in_a_folder_that_cannot_be_read_is_not_missing(source, make_unreadable, caplog):
+    """`not_in_source` never counts; a folder without permission is a fault of the copy."""
+    make_unreadable(source / "brain_tumor_dataset" / "no")
+    found = {one.finding_key: one for one in read(source)}
+    assert isinstance(found["yes-Y1/1/1"], Finding)
+    lost = found["no-N1/1/1"]
+    assert lost.reason == "unreadable_file"
+    assert "in what cannot be read: brain_tumor_dataset/no/: the folder cannot be read" in lost.detail
+    assert any("brain_tumor_dataset/no/: the folder cannot be read" in message for message in caplog.messages)
+
+
+def test_a_file_that_cannot_be_opened_costs_its_own_finding(source, make_unreadable):
+    make_unreadable(source / "brain_tumor_dataset" / "yes" / "Y1.jpg")
+    found = {one.finding_key: one for one in read(source)}
+    assert found["yes-Y1/1/1"].reason == "unreadable_file"
+    assert isinstance(found["no-N1/1/1"], Finding)
+
+
+@pytest.mark.parametrize("thesis", [False, True])
+def test_an_image_whose_name_is_no_utf8_is_set_aside_by_name(source, caplog, thesis):
+    folder = source / "brain_tumor_dataset" / "yes"
+    (folder / "Y1.jpg").rename(folder / os.fsdecode(b"Gr\xf6\xdfe.jpg"))
+    (source / "ground_truth.csv").unlink()
+    if thesis:
+        text = "PatientID,Nodule Center Position,fid,Diagnosis\nGröße,3 2,1,True\ngone,3 2,1,True\n"
+        (source / "thesis.csv").write_text(text, encoding="utf-8")
+    else:
+        text = "file,label,x,y\nyes/Größe.jpg,True,3,2\nyes/gone.jpg,True,3,2\n"
+        (source / "ground_truth.csv").write_text(text, encoding="utf-8")
+    misnamed, gone = read(source)
+    assert misnamed.reason == "unreadable_file"
+    assert misnamed.detail.startswith(r"brain_tumor_dataset/yes/Gr\xf6\xdfe.jpg: the name is not UTF-8")
+    assert misnamed.detail in caplog.messages
+    assert gone.reason == "not_in_source"

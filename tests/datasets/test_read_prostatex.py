@@ -1,5 +1,6 @@
 """PROSTATEx from small DICOM files: series, studies, slices, and what becomes of findings that cannot be used."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -285,6 +286,38 @@ def test_a_patient_whose_files_are_all_damaged_is_not_missing(source):
     assert isinstance(fine, Finding)
     assert damaged.reason == "unreadable_file"
     assert damaged.detail.startswith("None of the patient's images can be read: images/P2/P2-")
+
+
+def test_a_patient_whose_folder_cannot_be_read_is_not_missing(source, make_unreadable, caplog):
+    source.patient("P1")
+    folder = source.folder / "images" / "P2"
+    folder.mkdir()
+    make_unreadable(folder)
+    for patient in ("P1", "P2", "P3"):
+        source.finding("10 12 6", patient=patient)
+    fine, shut, absent = source.read(["t2"])
+    assert isinstance(fine, Finding)
+    assert shut.reason == "unreadable_file"
+    assert shut.detail.startswith("None of the patient's images can be read: images/P2/: the folder cannot be read")
+    assert absent.reason == "not_in_source"
+    assert any(f"{folder}/: the folder cannot be read" in message for message in caplog.messages)
+
+
+def test_images_whose_names_are_no_utf8_are_set_aside(source):
+    """No table can hold such a name: the cohort could not say what it was cut from."""
+    source.patient("P1")
+    source.patient("P2", study="2.1")
+    folder = source.folder / "images" / os.fsdecode(b"Pr\xfcfung")
+    folder.mkdir()
+    for path in sorted((source.folder / "images").glob("P2-*")):
+        path.rename(folder / path.name)
+    source.finding("10 12 6", patient="P1")
+    source.finding("10 12 6", patient="P2")
+    fine, misnamed = source.read(["t2"])
+    assert isinstance(fine, Finding)
+    assert misnamed.reason == "unreadable_file"
+    assert misnamed.detail.startswith(r"images/Pr\xfcfung/P2-")
+    assert "the name is not UTF-8" in misnamed.detail
 
 
 def test_keys_stay_unique_where_fids_repeat_and_patients_stay_together(source):

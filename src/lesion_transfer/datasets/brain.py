@@ -1,5 +1,6 @@
 """Brain MRI images (Kaggle): single JPG and PNG images with a lesion's pixel position in a table."""
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from lesion_transfer.datasets.refusal import RefusalError, relative_to_source
 from lesion_transfer.datasets.tables import by_patient, refuse_merged, require_folder
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.imaging.raster import read_grey
-from lesion_transfer.imaging.walk import files_below
+from lesion_transfer.imaging.walk import files_below, name_problem
+
+log = logging.getLogger(__name__)
 
 CHANNELS = CHANNELS_OF_KIND["brain"]
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -109,17 +112,28 @@ class _Images:
     """The images below source by path and by name: a table can name no file outside."""
 
     def __init__(self, source: Path) -> None:
+        self._source = source
         self._by_name: dict[str, list[tuple[PurePosixPath, Path]]] = {}
         self._by_stem: dict[str, list[tuple[PurePosixPath, Path]]] = {}
-        for path in image_files(source):
+        self._unreadable: list[str] = []
+        self._misnamed: list[tuple[PurePosixPath, str]] = []
+        for path in files_below(source, self._unreadable.append):
+            if path.suffix.lower() not in _SUFFIXES:
+                continue
             relative = PurePosixPath(path.relative_to(source).as_posix())
+            if problem := name_problem(path, source):
+                self._misnamed.append((_ascii(relative), problem))
+                continue
             self._by_name.setdefault(relative.name, []).append((relative, path))
             self._by_stem.setdefault(relative.stem, []).append((relative, path))
+        for problem in (*self._unreadable, *(problem for _, problem in self._misnamed)):
+            log.warning("%s", problem)
 
     def find(self, row: BrainRow) -> Path:
         """The image that a row names. A path may leave out leading folders; of several files the least deep counts.
 
-        Raises RefusalError: `bad_path`, `not_in_source`, `ambiguous_file`.
+        Raises RefusalError: `bad_path`, `ambiguous_file`, `not_in_source`, and in place of the last `unreadable_file`
+        where the file's name is no UTF-8, or while there are folders that cannot be read: the image may be in one.
         """
         wanted = PurePosixPath(row.image.replace("\\", "/"))
         if wanted.is_absolute() or ".." in wanted.parts or not wanted.parts:
@@ -137,6 +151,7 @@ class _Images:
                 if relative.parts[-len(wanted.parts) :] == wanted.parts
             ]
         if not found:
+            self._refuse_hidden(row, _ascii(wanted))
             raise RefusalError(
                 Reason.NOT_IN_SOURCE, f"The image {row.image} of {row.place} is not in the source folder."
             )
@@ -148,3 +163,21 @@ class _Images:
                 f"{row.image} of {row.place} may be {nearest[0][0]} or {nearest[1][0]}: name its folder.",
             )
         return nearest[0][1]
+
+    def _refuse_hidden(self, row: BrainRow, wanted: PurePosixPath) -> None:
+        """Raises RefusalError `unreadable_file` where an image that was not found may be there all the same."""
+        for relative, problem in self._misnamed:
+            named = relative.with_suffix("") if row.by_stem else relative
+            if named.parts[-len(wanted.parts) :] == wanted.parts:
+                raise RefusalError(Reason.UNREADABLE_FILE, problem)
+        if self._unreadable:
+            raise RefusalError(
+                Reason.UNREADABLE_FILE,
+                f"The image {row.image} of {row.place} was not found, and may be in what cannot be read: "
+                f"{relative_to_source(self._unreadable[0], self._source)}",
+            )
+
+
+def _ascii(path: PurePosixPath) -> PurePosixPath:
+    """The path with ? for all that is not ASCII: equal for a name in Latin-1 and the same in a table of UTF-8."""
+    return PurePosixPath(str(path).encode("ascii", "replace").decode("ascii"))

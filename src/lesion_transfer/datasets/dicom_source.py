@@ -1,7 +1,7 @@
 """What the data sets of DICOM files share: the patients below a folder, and slices read once."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from lesion_transfer.imaging.dicom_files import read_display_values
 from lesion_transfer.imaging.dicom_index import DicomIndex, InstanceHeader, Series, index_folder, patient_key
 from lesion_transfer.imaging.display import Window
 from lesion_transfer.imaging.errors import UnreadableFileError
-from lesion_transfer.imaging.walk import files_below
+from lesion_transfer.imaging.walk import files_below, name_problem
 
 
 def dicom_files(source: Path) -> Iterator[Path]:
@@ -30,6 +30,19 @@ def is_dicom_file(path: Path) -> bool:
         return bool(is_dicom(path))
     except OSError:
         return False
+
+
+def refuse_unreadable(patient_id: str, unreadable: Iterable[str], source: Path) -> None:
+    """Raises RefusalError `unreadable_file` where one of the sentences names a folder of the patient's name.
+
+    What cannot be read names no patient, but the folders of every published layout do.
+    """
+    for one in unreadable:
+        if patient_key(patient_id) in map(patient_key, re.split(r"[\\/\s]", one)):
+            raise RefusalError(
+                Reason.UNREADABLE_FILE,
+                f"None of the patient's images can be read: {relative_to_source(one, source)}",
+            )
 
 
 class DicomSource:
@@ -58,21 +71,14 @@ class DicomSource:
     def of_patient(self, patient_id: str) -> list[InstanceHeader]:
         """The images of a patient.
 
-        Raises RefusalError: `not_in_source` when there are none, `unreadable_file` when all that a folder of the
-        patient's name holds is damaged, `identified` for an identity.
+        Raises RefusalError: `not_in_source` when there are none, `unreadable_file` when a folder of the patient's name
+        or all that it holds cannot be read, `identified` for an identity.
         """
         images = self._patients.get(patient_key(patient_id))
         if not images:
-            unreadable = self._index.unreadable
-            # a damaged file names no patient, but the folders of every published layout do
-            own = [one for one in unreadable if patient_key(patient_id) in map(patient_key, re.split(r"[\\/\s]", one))]
-            if own:
-                raise RefusalError(
-                    Reason.UNREADABLE_FILE,
-                    f"None of the patient's images can be read: {relative_to_source(own[0], self._source)}",
-                )
-            unread = len(unreadable)
-            aside = f" ({unread} DICOM files there could not be read)" if unread else ""
+            refuse_unreadable(patient_id, self._index.unreadable, self._source)
+            unread = len(self._index.unreadable)
+            aside = f" ({unread} folders or DICOM files there could not be read)" if unread else ""
             raise RefusalError(Reason.NOT_IN_SOURCE, f"No image in the source has the PatientID {patient_id}{aside}.")
         identified = [image for image in images if image.identity_problem]
         if identified and not self._allow_identified:
@@ -113,6 +119,8 @@ class DisplayCache:
         return read
 
     def _read_anew(self, file: Path) -> np.ndarray:
+        if problem := name_problem(file, self._source):
+            raise RefusalError(Reason.UNREADABLE_FILE, problem)
         try:
             return read_display_values(file, self._default_window)
         except UnreadableFileError as error:

@@ -22,7 +22,7 @@ from lesion_transfer.datasets.tables import (
     refuse_merged,
     require_folder,
 )
-from lesion_transfer.imaging.walk import files_below
+from lesion_transfer.imaging.walk import files_below, name_problem
 
 log = logging.getLogger(__name__)
 IMAGES = "images.npy"
@@ -62,6 +62,8 @@ def _archive(source: Path) -> Path:
             f"{source} holds {len(found) or 'no'} folders with {IMAGES} and {FINDINGS}. "
             "Name the folder of one patch archive."
         )
+    if problem := name_problem(found[0], source):
+        raise DatasetError(f"{source}: {problem}")
     return found[0]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lesion_transfer.datasets.dicom_source import refuse_unreadable
 from lesion_transfer.datasets.finding import SequenceSlice
 from lesion_transfer.datasets.prostatex_tables import ImageRow, Position
 from lesion_transfer.datasets.reasons import Reason
@@ -18,7 +19,7 @@ from lesion_transfer.imaging.errors import GeometryError, UnreadableFileError
 from lesion_transfer.imaging.geometry import SliceGeometry
 from lesion_transfer.imaging.metaimage import SUFFIXES, data_file, read_metaimage
 from lesion_transfer.imaging.volume import Grid
-from lesion_transfer.imaging.walk import files_below
+from lesion_transfer.imaging.walk import files_below, name_problem
 
 KTRANS = "ktrans"
 KTRANS_WINDOW = Window.spanning(0.0, 10.0)
@@ -79,11 +80,12 @@ class KtransSource:
 
     def __init__(self, source: Path) -> None:
         self._source = source
+        self._unreadable: list[str] = []
 
     @cached_property
     def _files(self) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = {}
-        for path in files_below(self._source):
+        for path in files_below(self._source, self._unreadable.append):
             if is_ktrans_header(path):
                 patient = path.stem[: -len(KTRANS)].rstrip("-_ ")
                 found.setdefault(patient_key(patient), []).append(path)
@@ -93,10 +95,13 @@ class KtransSource:
         """The patient's map; RefusalError `absent` where there is none, `ambiguous_file` or `unreadable_file`."""
         files = self._files.get(patient_key(patient_id), [])
         if not files:
+            refuse_unreadable(patient_id, self._unreadable, self._source)
             raise RefusalError(absent, f"No file {patient_id}-Ktrans.mhd is in the source folder.")
         if len(files) > 1:
             names = [path.relative_to(self._source).as_posix() for path in files]
             raise RefusalError(Reason.AMBIGUOUS_FILE, f"The Ktrans map of {patient_id} may be {' or '.join(names)}.")
+        if problem := name_problem(files[0], self._source):
+            raise RefusalError(Reason.UNREADABLE_FILE, problem)
         try:
             return read_ktrans(files[0])
         except UnreadableFileError as error:

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,8 @@ from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.files import file_sha256
 from lesion_transfer.imaging.dicom_index import patient_key
 from lesion_transfer.imaging.walk import files_below
+
+log = logging.getLogger(__name__)
 
 _TRUE = {"true", "yes", "1", "1.0"}
 _FALSE = {"false", "no", "0", "0.0"}
@@ -55,11 +58,13 @@ Owned = TypeVar("Owned", bound=HasPatient)
 def find_tables(source: Path, names: Sequence[str]) -> dict[str, Path]:
     """Name to file for those of `names` that lie anywhere below source; of equal copies the one least deep.
 
+    Warns of each folder that cannot be read.
+
     Raises DatasetError when source is no folder, or holds tables of one name with different content.
     """
     require_folder(source)
     found: dict[str, list[Path]] = {}
-    for path in files_below(source):
+    for path in files_below(source, log.warning):
         if path.name in names:
             found.setdefault(path.name, []).append(path)
     for name, paths in found.items():

@@ -106,7 +106,7 @@ class Series:
 
 @dataclass(frozen=True)
 class DicomIndex:
-    """The images found, in the order of their paths, and a sentence for each DICOM file that could not be read."""
+    """The images found, in the order of their paths, and a sentence for each DICOM file or folder not readable."""
 
     instances: tuple[InstanceHeader, ...]
     unreadable: tuple[str, ...]
@@ -133,7 +133,7 @@ def index_folder(folder: Path) -> DicomIndex:
     """
     instances: dict[tuple[object, ...], InstanceHeader] = {}
     unreadable: list[str] = []
-    for found in _headers(list(files_below(folder))):
+    for found in _headers(list(files_below(folder, unreadable.append))):
         if isinstance(found, InstanceHeader):
             place = None if found.geometry is None else found.geometry.position_lps_mm
             copies = (found.sop_uid or str(found.file), *_series_key(found), found.instance_number, place)
@@ -141,7 +141,10 @@ def index_folder(folder: Path) -> DicomIndex:
         elif found is not None:
             unreadable.append(found)
     if unreadable:
-        logger.warning("%d DICOM files below %s cannot be read. The first: %s", len(unreadable), folder, unreadable[0])
+        n_unread = len(unreadable)
+        logger.warning(
+            "%d folders and DICOM files below %s cannot be read. The first: %s", n_unread, folder, unreadable[0]
+        )
     return DicomIndex(tuple(instances.values()), tuple(unreadable))
 
 
