@@ -109,6 +109,16 @@ def test_bad_files_are_listed_and_stop_nothing(tmp_path, write_dicom):
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["good.png"]
 
 
+def test_a_folder_that_cannot_be_read_is_a_failure(tmp_path, write_dicom, make_unreadable):
+    write_dicom(tmp_path / "in" / "a.dcm", RAMP)
+    write_dicom(tmp_path / "in" / "shut" / "b.dcm", RAMP)
+    make_unreadable(tmp_path / "in" / "shut")
+    done = convert_tree(tmp_path / "in", tmp_path / "out")
+    assert (done.n_files, done.n_pictures) == (2, 1)
+    (failure,) = done.failures
+    assert failure.startswith(f"{tmp_path / 'in' / 'shut'}/: the folder cannot be read")
+
+
 def test_what_is_not_its_own_is_never_replaced(tmp_path, write_dicom):
     write_dicom(tmp_path / "scan.dcm", RAMP)
     Image.new("L", (2, 2), 9).save(tmp_path / "scan.png")

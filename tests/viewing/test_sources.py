@@ -1,6 +1,7 @@
 """What is found below a path, and what of it is marked."""
 
 import json
+import os
 from pathlib import Path
 
 import nibabel
@@ -330,6 +331,24 @@ def test_a_page_counts_the_files_that_cannot_be_read_and_keeps_their_paths_to_it
     assert "1 of 3 images cannot be read." in text
     (problem,) = read(entries[0]).problems
     assert str(broken) in problem
+
+
+def test_names_that_are_no_utf8_are_shown_with_their_bytes(tmp_path):
+    folder = tmp_path / os.fsdecode(b"Pr\xfcfung")
+    folder.mkdir()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / os.fsdecode(b"Gr\xf6\xdfe.png"))
+    entries = entries_of(tmp_path, NOWHERE)
+    assert [entry.title for entry in entries] == [r"Pr\xfcfung/Gr\xf6\xdfe.png"]
+    write_page(entries, tmp_path / "view.html")
+    assert r"Pr\xfcfung/Gr\xf6\xdfe.png" in (tmp_path / "view.html").read_text("utf-8")
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, write_dicom, make_unreadable, caplog):
+    write_dicom(tmp_path / "a.dcm", RAMP)
+    (tmp_path / "shut").mkdir()
+    make_unreadable(tmp_path / "shut")
+    assert len(entries_of(tmp_path, NOWHERE)) == 1
+    assert any(f"{tmp_path / 'shut'}/: the folder cannot be read" in message for message in caplog.messages)
 
 
 def test_what_is_no_image_is_a_sentence(tmp_path, write_dicom):

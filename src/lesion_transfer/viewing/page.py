@@ -59,7 +59,8 @@ def write_page(
     if not stacks:
         raise PageError(f"Nothing can be shown. The first of {len(failures)} reasons: {failures[0]}")
     with replacing(out) as temporary:
-        temporary.write_text(render_page(stacks, pixels), encoding="utf-8")
+        # a name that is no UTF-8 is shown with its bytes written out
+        temporary.write_text(render_page(stacks, pixels), encoding="utf-8", errors="backslashreplace")
     return len(stacks), failures
 
 

@@ -30,7 +30,7 @@ _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was done: files read, pictures written, and a sentence for each file that could not be converted."""
+    """What was done: files found and folders that cannot be read, pictures written, a sentence for each failure."""
 
     n_files: int
     n_pictures: int
@@ -67,12 +67,13 @@ def convert_tree(
     """
     if not folder.is_dir():
         raise LesionError(f"{folder} is no folder: name the folder whose images become PNG files.")
-    files = [file for file in files_below(folder) if _is_image(file)]
-    if not files:
+    failures: list[str] = []
+    files = [file for file in files_below(folder, failures.append) if _is_image(file)]
+    n_found = len(files) + len(failures)
+    if not n_found:
         raise LesionError(f"No DICOM, NIfTI, .mhd or .raw file was found below {folder}.")
     taken = Counter((file.parent, _stem(file).casefold()) for file in files)
     written: set[Path] = set()
-    failures: list[str] = []
     for number, file in enumerate(files):
         moved(number, len(files))
         name = _stem(file) if taken[(file.parent, _stem(file).casefold())] == 1 else file.name
@@ -87,7 +88,7 @@ def convert_tree(
         except Exception as error:  # a hostile value can fail anywhere on its way to the picture
             failures.append(_reason(file, error))
     moved(len(files), len(files))
-    return Conversion(len(files), len(written), tuple(failures))
+    return Conversion(n_found, len(written), tuple(failures))
 
 
 def _reason(file: Path, error: Exception) -> str:

@@ -18,7 +18,7 @@ from lesion_transfer.imaging.nifti import header_of as header_of_pair
 from lesion_transfer.imaging.nifti import is_nifti, read_nifti
 from lesion_transfer.imaging.raster import read_grey
 from lesion_transfer.imaging.volume import Volume, finite_range
-from lesion_transfer.imaging.walk import files_below
+from lesion_transfer.imaging.walk import as_utf8, files_below
 from lesion_transfer.viewing.dicom_entries import frames_entry, stack_entry
 from lesion_transfer.viewing.entry import Entry, inside, marks_at
 from lesion_transfer.viewing.patches import archive_stack, cohort_stack
@@ -39,7 +39,7 @@ def entries_of(path: Path, positions: Positions) -> list[Entry]:
     Raises NothingToViewError, or UnreadableFileError for a single file.
     """
     if path.is_file():
-        return [_file_entry(path, path.name, positions)]
+        return [_file_entry(path, as_utf8(path.name), positions)]
     if not path.is_dir():
         raise NothingToViewError(f"{path} does not exist: name a file or a folder.")
     if _holds_patches(path):
@@ -72,12 +72,16 @@ def _below(folder: Path, positions: Positions) -> list[Entry]:
         if file.name == IMAGES and _holds_patches(file.parent):
             found.append(_patches_entry(file.parent))
         elif is_nifti(file) or is_metaimage(file):
-            found.append(_file_entry(file, str(file.relative_to(folder)), positions))
+            found.append(_file_entry(file, _title(file, folder), positions))
         elif file.suffix.lower() in PICTURES:
             pictures.append(file)
     # What `lesion png` put beside its images would show them twice.
     pictures = [file for file in pictures if not (found and is_own(file))]
-    return found + [_file_entry(file, str(file.relative_to(folder)), positions) for file in pictures]
+    return found + [_file_entry(file, _title(file, folder), positions) for file in pictures]
+
+
+def _title(file: Path, folder: Path) -> str:
+    return as_utf8(str(file.relative_to(folder)))
 
 
 def _holds_patches(folder: Path) -> bool:
@@ -86,7 +90,7 @@ def _holds_patches(folder: Path) -> bool:
 
 
 def _patches_entry(folder: Path) -> Entry:
-    name = folder.absolute().name
+    name = as_utf8(folder.absolute().name)
     if not (folder / "cohort.json").is_file():
         return Entry(name, "patch archive", 0, lambda _: archive_stack(folder))
     return Entry(name, "cohort", 0, lambda _: cohort_stack(load_cohort(folder)))
