@@ -1,5 +1,7 @@
 """Marking lesions by hand: the table is right after every click, and can be gone on with."""
 
+import os
+
 import numpy as np
 import pytest
 from matplotlib.backend_bases import KeyEvent, MouseButton, MouseEvent
@@ -226,3 +228,43 @@ def test_the_real_table_is_read_and_continued(real_data, tmp_path):
     assert len(changed) == 1
     annotations.undo()
     assert lines(copy) == before.splitlines()
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_at_the_start(folder, monkeypatch):
+    """Permissions do not bind root, as which tests may run: the question is answered for it."""
+    monkeypatch.setattr("os.access", lambda path, mode: path != folder)
+    with pytest.raises(LesionError, match=r"ground_truth\.csv cannot be written: .* Make the folder writable"):
+        Annotations(folder)
+
+
+def test_what_cannot_be_saved_is_said_in_the_window_and_can_be_done_again(folder, open_annotator):
+    annotator = open_annotator()
+    press(annotator, "y")
+    before = lines(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        click(annotator, 20, 10)
+        assert annotator._caption.get_text().startswith("Not saved (No space left on device): ")
+        press(annotator, "u")
+        assert annotator._caption.get_text().startswith("Not saved")
+    assert lines(folder) == before
+    click(annotator, 20, 10)
+    assert "centre 20, 10" in annotator._caption.get_text()
+    press(annotator, "u", "u")
+    assert lines(folder) == lines(folder)[:1]
+
+
+def test_a_table_that_breaks_meanwhile_is_said_in_the_window(folder, open_annotator):
+    annotator = open_annotator()
+    (folder / "ground_truth.csv").write_text("a,b\n1,2\n")
+    press(annotator, "right")
+    assert "no column file" in annotator._caption.get_text()
+
+
+def test_an_image_whose_name_is_no_utf8_is_left_out(folder, caplog):
+    (folder / "no" / "a.png").rename(folder / "no" / os.fsdecode(b"Gr\xf6\xdfe.png"))
+    annotations = Annotations(folder)
+    assert annotations.images == ("no/b.jpg", "yes/-c.png", "yes/a.png")
+    assert any(r"left out: no/Gr\xf6\xdfe.png: the name is not UTF-8" in message for message in caplog.messages)
+    annotations.mark("no/b.jpg", 1, 2)
+    assert len(lines(folder)) == 2

@@ -1,10 +1,13 @@
 """The window in which lesions are marked: click the centre, and it is saved."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from matplotlib.backend_bases import KeyEvent, MouseButton, MouseEvent
 from matplotlib.figure import Figure
 
+from lesion_transfer.errors import LesionError
 from lesion_transfer.imaging.errors import UnreadableFileError
 from lesion_transfer.imaging.raster import read_grey
 from lesion_transfer.viewing.annotations import Annotations, next_open
@@ -75,8 +78,18 @@ class Annotator:
         n_done = sum(one.is_done for one in everything)
         readable = "cannot be read · " if self._shape is None else ""
         self._title.set_text(f"{self.number + 1} of {len(images)}: {self.image}")
-        self._caption.set_text(f"{readable}{label} · {state} · {n_done} of {len(images)} done")
+        self._caption.set(text=f"{readable}{label} · {state} · {n_done} of {len(images)} done", color=FAINT)
         self._figure.canvas.draw_idle()
+
+    @contextmanager
+    def _saying_errors(self) -> Iterator[None]:
+        """Shows why the table could not be read or written, in place of what it says of the image; work goes on."""
+        try:
+            yield
+        except LesionError as error:
+            logger.warning("%s", error)
+            self._caption.set(text=str(error), color=MARK)
+            self._figure.canvas.draw_idle()
 
     def on_press(self, event: MouseEvent) -> None:
         """The left button marks the centre; in the outer half of an edge pixel, the middle of that pixel."""
@@ -84,26 +97,31 @@ class Annotator:
         if event.button == MouseButton.LEFT and inside and self._shape is not None:
             rows, columns = self._shape
             x, y = (min(max(part or 0.0, 0.0), n - 1.0) for part, n in ((event.xdata, columns), (event.ydata, rows)))
-            self.annotations.mark(self.image, x, y)
-            self._tell()
+            with self._saying_errors():
+                self.annotations.mark(self.image, x, y)
+                self._tell()
 
     def on_key(self, event: KeyEvent) -> None:
         """Keys: undo, not usable, label, and from image to image."""
+        with self._saying_errors():
+            self._act(event.key)
+
+    def _act(self, key: str | None) -> None:
         annotations = self.annotations
-        if event.key in {" ", "enter"}:
+        if key in {" ", "enter"}:
             following = next_open(annotations.read(), self.number)
             self.open(self.number if following is None else following)
-        elif event.key in {"left", "right"}:
-            self.open(self.number + (1 if event.key == "right" else -1))
-        elif event.key == "u":
+        elif key in {"left", "right"}:
+            self.open(self.number + (1 if key == "right" else -1))
+        elif key == "u":
             image = annotations.undo()
             if image is not None:
                 self.open(annotations.images.index(image))
-        elif event.key == "k":
+        elif key == "k":
             annotations.set_unusable(self.image)
             self._tell()
-        elif event.key in {"y", "n"}:
-            annotations.set_label(self.image, event.key == "y")
+        elif key in {"y", "n"}:
+            annotations.set_label(self.image, key == "y")
             self._tell()
 
 

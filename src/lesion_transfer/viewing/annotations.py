@@ -1,6 +1,8 @@
 """The table of lesions marked by hand: each change is on the disk, whole, before anything else happens."""
 
 import csv
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -11,6 +13,9 @@ from lesion_transfer.datasets.brain_tables import GROUND_TRUTH, GROUND_TRUTH_COL
 from lesion_transfer.datasets.tables import find_tables, read_table
 from lesion_transfer.errors import LesionError
 from lesion_transfer.files import neutral_cell, replacing
+from lesion_transfer.imaging.walk import name_problem
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = (*GROUND_TRUTH_COLUMNS, "keep", "patient_group")
 _LABELS = {"yes": "True", "no": "False"}
@@ -36,16 +41,19 @@ class Annotation:
 class Annotations:
     """The images below a folder and their `ground_truth.csv`, as the brain data set reads it.
 
-    images: paths below the folder, sorted. The table is the one that lies below the folder, else a new one in it. It is
-    read before each change, so that its rows and columns, and what somebody else wrote meanwhile, stay. Of several rows
-    of one image the first counts.
+    images: paths below the folder, sorted; one whose name no table can hold is left out with a warning. The table is
+    the one that lies below the folder, else a new one in it. It is read before each change, so that its rows and
+    columns, and what somebody else wrote meanwhile, stay. Of several rows of one image the first counts.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises LesionError for a folder without images or with the thesis's table, DatasetError for a table that
-        cannot be read."""
+        """Raises LesionError for a folder without images, with the thesis's table, or where the table cannot be
+        written, DatasetError for a table that cannot be read."""
         self.folder = folder
-        self.images = tuple(path.relative_to(folder).as_posix() for path in image_files(folder))
+        problems = {path.relative_to(folder).as_posix(): name_problem(path, folder) for path in image_files(folder)}
+        for problem in filter(None, problems.values()):
+            logger.warning("left out: %s", problem)
+        self.images = tuple(image for image, problem in problems.items() if not problem)
         if not self.images:
             raise LesionError(
                 f"{folder} holds no PNG or JPEG image. DICOM, NIfTI and .mhd files become PNG with `lesion png`."
@@ -55,6 +63,11 @@ class Annotations:
             raise LesionError(
                 f"{others[0]} has the centres of these images, and the {GROUND_TRUTH} that would be made here is read "
                 f"in its place: write its rows there as {', '.join(GROUND_TRUTH_COLUMNS)} first, or move it away."
+            )
+        if not os.access(self.table.parent, os.W_OK | os.X_OK):
+            raise LesionError(
+                f"{self.table} cannot be written: you may not write to {self.table.parent}. Make the folder writable, "
+                "or mark the images in a copy of it."
             )
         self._by_name = _names(self.images)
         self._undo: list[tuple[str, Row | None]] = []
@@ -82,11 +95,12 @@ class Annotations:
         """Takes back the last change of this session and gives its image; None when there is none left."""
         if not self._undo:
             return None
-        image, before = self._undo.pop()
+        image, before = self._undo[-1]
         separator, columns, rows = self._load()
         number = self._row_numbers(rows).get(image, len(rows))
         rows[number : number + 1] = [] if before is None else [before]
         self._save(separator, columns, rows)
+        self._undo.pop()
         return image
 
     def _change(self, image: str, cells: Row) -> None:
@@ -134,10 +148,14 @@ class Annotations:
         return separator, [*columns, *(name for name in COLUMNS if name not in columns)], rows
 
     def _save(self, separator: str, columns: list[str], rows: list[Row]) -> None:
-        with replacing(self.table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="", delimiter=separator, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        """Raises LesionError where the disk or its permissions refuse: the table is then as it was."""
+        try:
+            with replacing(self.table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, columns, restval="", delimiter=separator, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:
+            raise LesionError(f"Not saved ({error.strerror}): {self.table} cannot be written.") from error
 
 
 def next_open(annotations: Sequence[Annotation], after: int = -1) -> int | None:
