@@ -1,6 +1,7 @@
 """`lesion predict`: new images are shown to a model as those that it was trained on."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -202,6 +203,16 @@ def test_a_patient_who_can_be_told_from_the_files_is_refused_unless_allowed(dico
     with pytest.raises(DatasetError, match=r"identity was not removed.*--allow-identified"):
         run(*typed)
     assert run(*typed, "--allow-identified").stdout.startswith("probability")
+
+
+def test_a_folder_whose_name_is_no_utf8_has_to_be_renamed(tmp_path, dicom, model):
+    """No table of predictions could name it."""
+    misnamed = dicom.rename(tmp_path / os.fsdecode(b"Pr\xfcfung"))
+    typed = ["predict", model, "--dicom", misnamed / "P1", "--position-lps", "48,48,6", "--copies", 0]
+    with pytest.raises(StageError, match=r"/Pr\\xfcfung/P1: the name is not UTF-8.*rename"):
+        run(*typed)
+    with pytest.raises(StageError, match=r"/Pr\\xfcfung: the name is not UTF-8"):
+        run("predict", model, misnamed, "--out", tmp_path / "out.csv")
 
 
 def test_a_position_or_a_patient_that_is_not_there_is_a_sentence(dicom, model):

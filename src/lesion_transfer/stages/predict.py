@@ -22,6 +22,7 @@ from lesion_transfer.datasets.finding import Exclusion, Finding
 from lesion_transfer.datasets.patch_scale import DisplayScale
 from lesion_transfer.evaluation.predictions import COLUMNS
 from lesion_transfer.files import file_sha256, write_csv
+from lesion_transfer.imaging.walk import name_problem
 from lesion_transfer.learning.checkpoint import load_model
 from lesion_transfer.learning.enhanced import augmented_probabilities
 from lesion_transfer.learning.network import LesionNetwork
@@ -79,6 +80,7 @@ def predict_folder(model: Model, folder: Path, copies: int = 0) -> tuple[pd.Data
     is read as it is; anything else with images.npy and findings.csv is a patch archive and is cut out anew, as the
     model's cohort was. Labels may be absent. copies: augmented copies beside the plain prediction.
     """
+    _refuse_misnamed(folder)
     if not (folder / "images.npy").is_file():
         raise StageError(f"{folder} holds no images.npy: name a cohort or a patch archive, or use --dicom.")
     with tempfile.TemporaryDirectory(prefix="lesion-predict-") as temporary:
@@ -113,6 +115,7 @@ def predict_position(
             f"{model.folder} was trained on a data set of kind {model.kind}: --dicom finds PROSTATEx's sequences only. "
             "Give it a cohort or a patch archive."
         )
+    _refuse_misnamed(folder)
     finding = prostatex.read_position(
         folder, position_lps_mm, model.options.channels, patient_id, allow_identified=allow_identified
     )
@@ -121,6 +124,13 @@ def predict_position(
         for channel, one in finding.slices.items():
             log.info("%s: %s, %.2f mm from the position", channel, one.file, one.distance_mm or 0.0)
         return _predict(model, cohort, folder.absolute().name, copies)
+
+
+def _refuse_misnamed(folder: Path) -> None:
+    """Raises StageError for a folder that the table of predictions could not name."""
+    place = folder.absolute()
+    if problem := name_problem(place, Path(place.anchor)):
+        raise StageError(f"{place.anchor}{problem}")
 
 
 def refuse_foreign_file(path: Path) -> None:
