@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,23 +72,44 @@ def test_a_file_cut_short_is_found(tmp_path: Path, kept: int) -> None:
         load_state(path, "abc")
 
 
-def test_quick_epochs_are_not_written_one_by_one_but_an_exception_loses_none(tmp_path: Path) -> None:
+def test_quick_epochs_are_neither_copied_nor_written_one_by_one_but_what_ends_a_training_between_two_loses_none(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "state"
     written: list[int] = []
+    made: list[int] = []
+
+    def newest(epoch: int) -> TrainingState:
+        made.append(epoch)
+        return state(epoch)
+
     with contextlib.suppress(KeyboardInterrupt), StateFile(StatePlace(path, "abc"), "ds1_full") as file:
         keep = file.keep
         assert keep is not None
         for epoch in range(1, 200):
-            keep(state(epoch))
+            keep(partial(newest, epoch))
             on_disk = load_state(path, "abc")
             assert on_disk is not None
             written.append(on_disk.epoch)
         raise KeyboardInterrupt
     assert written[0] == 1, "the first is written at once"
     assert len(set(written)) < 100
+    assert made == [*sorted(set(written)), 199]
     last = load_state(path, "abc")
     assert last is not None
     assert last.epoch == 199
+
+
+def test_amid_an_epoch_the_last_one_written_stays(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    with contextlib.suppress(KeyboardInterrupt), StateFile(StatePlace(path, "abc"), "ds1_full") as file:
+        assert file.keep is not None
+        file.keep(partial(state, 1))
+        file.keep(lambda: None)
+        raise KeyboardInterrupt
+    last = load_state(path, "abc")
+    assert last is not None
+    assert last.epoch == 1
 
 
 def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
@@ -110,5 +132,5 @@ def test_a_state_that_cannot_be_written_ends_no_training(tmp_path, caplog):
         assert file.keep is not None
         keep = file.keep
         for _ in range(2):
-            keep(state())
+            keep(state)
     assert caplog.text.count("no state is kept from here on") == 1

@@ -1,5 +1,7 @@
 """A training that is cut anywhere and goes on from its state ends with the bytes of one that was never cut."""
 
+import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.training import TrainingData, TrainingResult, train
 
 PATCH = 36
+Newest = Callable[[], TrainingState | None]
 OPTIONS = TrainingOptions(
     lr=3e-3,
     batch_size=16,
@@ -40,6 +43,17 @@ def data() -> TrainingData:
     labels = torch.arange(24) % 2
     images = torch.randn(24, 1, PATCH + 14, PATCH + 14, generator=generator) + 0.3 * labels[:, None, None, None]
     return TrainingData(images, labels, torch.arange(14), torch.arange(14, 24))
+
+
+def kept_in(states: list[TrainingState]) -> Callable[[Newest], None]:
+    """An `on_state` that keeps the state of every epoch."""
+
+    def keep(newest: Newest) -> None:
+        state = newest()
+        assert state is not None
+        states.append(state)
+
+    return keep
 
 
 @dataclass
@@ -94,7 +108,7 @@ CASES = {
 def test_cut_after_any_epoch_it_ends_with_the_same_bytes(name: str) -> None:
     case = CASES[name]
     states: list[TrainingState] = []
-    whole = case.run(on_state=states.append)
+    whole = case.run(on_state=kept_in(states))
     assert len(states) == len(whole.history) == (2 if name == "early stopping" else 4)
     if name.endswith("best before the end"):
         assert whole.best_epoch < len(states) - 1, "so that a cut comes between it and the end"
@@ -112,10 +126,10 @@ def test_cut_in_the_middle_of_an_epoch_again_and_again_it_ends_with_the_same_byt
     for _ in range(3):
         kept: list[TrainingState] = []
 
-        def keep_one(new: TrainingState, kept: list[TrainingState] = kept) -> None:
+        def keep_one(newest: Newest, kept: list[TrainingState] = kept) -> None:
             if kept:
                 raise KilledError
-            kept.append(new)
+            kept_in(kept)(newest)
 
         with pytest.raises(KilledError):
             case.run(resume_from=state, on_state=keep_one)
@@ -129,18 +143,38 @@ def test_a_state_is_a_copy_that_later_epochs_leave_alone() -> None:
     states: list[TrainingState] = []
     hashes: list[str] = []
 
-    def keep(state: TrainingState) -> None:
-        states.append(state)
-        hashes.append(state_sha256(state.tensors))
+    def keep(newest: Newest) -> None:
+        kept_in(states)(newest)
+        hashes.append(state_sha256(states[-1].tensors))
 
     CASES["live"].run(on_state=keep)
     assert [state_sha256(state.tensors) for state in states] == hashes
     assert len(set(hashes)) == len(hashes)
 
 
+def test_ctrl_c_amid_a_quick_epoch_is_heard_after_it_and_the_state_is_of_whole_epochs() -> None:
+    newest: list[Newest] = []
+    rows: list[dict[str, float]] = []
+
+    def interrupt(row: dict[str, float]) -> None:
+        rows.append(row)
+        if len(rows) == 2:
+            assert newest[-1]() is None, "the epoch is not over"
+            signal.raise_signal(signal.SIGINT)
+            rows.append({})  # heard later
+
+    with pytest.raises(KeyboardInterrupt):
+        CASES["frozen"].run(on_epoch=interrupt, on_state=newest.append)
+    assert len(rows) == 3
+    state = newest[-1]()
+    assert state is not None
+    assert state.epoch == 2
+    assert_same(CASES["frozen"].run(resume_from=state), CASES["frozen"].run())
+
+
 def test_a_frozen_phase_keeps_nothing_of_its_extractor() -> None:
     states: list[TrainingState] = []
-    CASES["frozen"].run(on_state=states.append)
+    CASES["frozen"].run(on_state=kept_in(states))
     assert not [name for name in states[0].tensors if "feature_extractor" in name]
 
 

@@ -29,7 +29,7 @@ ROOMS = {
     "reporting": {"evaluation", "files", "errors"},
     "evaluation": {"learning", "files", "errors", "randomness"},
     "transfer": {"learning", "options", "randomness", "errors"},
-    "learning": {"backends", "options", "randomness", "files", "errors"},
+    "learning": {"backends", "options", "randomness", "files", "signals", "errors"},
     "backends": {"options", "errors"},
     "getting": {"datasets", "errors"},
     "cohorts": {"datasets", "options", "randomness", "files", "errors"},
@@ -46,9 +46,10 @@ STAGE_MODULES = {"settings": "check_settings"}
 MIRROR = {
     *(f"{PACKAGE}.tracking", f"{PACKAGE}.stages.progress", f"{PACKAGE}.stages.phase_mirror"),
     *(f"{PACKAGE}.stages.ledger_mirror", f"{PACKAGE}.stages.phase_watch"),
-    *(f"{PACKAGE}.backends.backend", f"{PACKAGE}.backends.ray_backend"),
+    *(f"{PACKAGE}.backends.backend", f"{PACKAGE}.backends.ray_backend", f"{PACKAGE}.signals"),
 }
-"""Modules whose work reaches no output of a training stage: MLflow, its figures, bars, messages, where tasks run."""
+"""Modules whose work reaches no output of a training stage: MLflow, its figures, bars, messages, where tasks run, when
+Ctrl-C is heard."""
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ from lesion_transfer.learning.views import DataViews
 Probe = Callable[[LesionNetwork], dict[str, float]]
 """More scores of a network in training; must leave it as it is."""
 OnEpoch = Callable[[dict[str, float]], None]
-OnState = Callable[[TrainingState], None]
+OnState = Callable[[Callable[[], TrainingState | None]], None]
+"""Gets, after each epoch, what gives the state after the last whole epoch; None while another one is under way."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Course:
     constant: dict[str, float]
     on_epoch: OnEpoch | None = None
     on_state: OnState | None = None
+    under_way: bool = False
+    """Whether an epoch has begun and is not over."""
 
     @property
     def epoch(self) -> int:
@@ -100,8 +103,9 @@ class Course:
             self.trained, self.forward, self.loss_of, parts.update, parts.recorder, self.options.batch_size
         )
 
-    def start_row(self) -> dict[str, float]:
-        """The history row of the next epoch, as far as it is known before."""
+    def begin_epoch(self) -> dict[str, float]:
+        """The history row of the epoch that begins, as far as it is known before."""
+        self.under_way = True
         return {"epoch": self.epoch, "lr": self.parts.update.lr}
 
     def check_loss(self, value: float, batch: int) -> None:
@@ -132,8 +136,12 @@ class Course:
         parts.plateau.step(validation[self.options.plateau_metric])
         if self.on_epoch is not None:
             self.on_epoch(row)
+        self.under_way = False
         if self.on_state is not None:
-            self.on_state(parts.state())
+            self.on_state(self._state)
+
+    def _state(self) -> TrainingState | None:
+        return None if self.under_way else self.parts.state()
 
     def result(self) -> TrainingResult:
         """What came out, when it is over."""

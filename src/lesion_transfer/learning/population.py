@@ -125,7 +125,7 @@ def _train_together(common: _Common, watchers: _Watchers, tasks: Sequence[_Task]
     members = [_with_images(task, common) for task in tasks]
     begun = time.monotonic()
     with ExitStack() as files:
-        states = [files.enter_context(StateFile(member.place, member.name)) for member in members]
+        states = [files.enter_context(StateFile(member.place, member.name, len(members))) for member in members]
         hooks = [watchers.of(task.number, state) for task, state in zip(tasks, states, strict=True)]
         results = _train_one(common, members[0], hooks[0]) if len(members) == 1 else _stack(common, members, hooks)
     return [Trained(result, (time.monotonic() - begun) / len(members)) for result in results]

@@ -20,7 +20,9 @@ from lesion_transfer.learning.state import TrainingState
 
 log = logging.getLogger(__name__)
 SHARE_OF_TIME = 0.02
-"""Of a training's time, what writing its states may take: quick epochs are not written one by one."""
+"""Of a process's time, what copying and writing states may take: quick epochs are not kept one by one."""
+QUICK_SECONDS = 5.0
+"""Slower epochs are kept one by one whatever that takes, and Ctrl-C does not wait for their end."""
 
 
 class ResumeError(LearningError):
@@ -59,14 +61,17 @@ def load_state(path: Path, fingerprint: str) -> TrainingState | None:
 class StateFile:
     """Keeps the newest state of the training `name`; use as `with`, so that the last one is written in any case.
 
-    state: where to go on from, None at the start of a training. place: None keeps nothing.
-    A state is written when the last writing is so long ago that all writing takes SHARE_OF_TIME at most; only SIGKILL
-    loses what came after it. Ctrl-C and an exception lose the unfinished epoch alone.
+    state: where to go on from, None at the start of a training. place: None keeps nothing. n_beside: how many are kept
+    in this process at a time.
+    A state is copied and written when the last time is so long ago that it takes SHARE_OF_TIME at most, or
+    QUICK_SECONDS ago. SIGKILL, and an exception amid an epoch, lose what came after it. What ends a training between
+    two epochs loses nothing.
     """
 
-    def __init__(self, place: StatePlace | None, name: str) -> None:
+    def __init__(self, place: StatePlace | None, name: str, n_beside: int = 1) -> None:
         self._place = place
-        self._unwritten: TrainingState | None = None
+        self._share = SHARE_OF_TIME / n_beside
+        self._newest: Callable[[], TrainingState | None] | None = None
         self._next_time = 0.0
         self.state: TrainingState | None = None
         if place is None:
@@ -80,12 +85,12 @@ class StateFile:
             log.info("%s goes on after epoch %d, where it was interrupted", name, self.state.epoch)
 
     @property
-    def keep(self) -> Callable[[TrainingState], None] | None:
-        """Takes a newer state: `on_state` of a training; None where nothing is kept."""
+    def keep(self) -> Callable[[Callable[[], TrainingState | None]], None] | None:
+        """Takes what gives the newest state: `on_state` of a training; None where nothing is kept."""
         return None if self._place is None else self._keep
 
-    def _keep(self, state: TrainingState) -> None:
-        self._unwritten = state
+    def _keep(self, newest: Callable[[], TrainingState | None]) -> None:
+        self._newest = newest
         if time.monotonic() >= self._next_time:
             self._write()
 
@@ -98,18 +103,18 @@ class StateFile:
         self._write()
 
     def _write(self) -> None:
-        if self._place is None or self._unwritten is None:
-            return
         begun = time.monotonic()
+        if self._place is None or self._newest is None or (state := self._newest()) is None:
+            return
         try:
-            save_state(self._place.path, self._unwritten, self._place.fingerprint)
+            save_state(self._place.path, state, self._place.fingerprint)
         except (OSError, SafetensorError) as error:
             # what is there to protect a training must not end it: a full disk, a folder that is another machine's
             log.warning("no state is kept from here on, so that a killed training starts anew: %s", error)
             self._place = None
-        self._unwritten = None
+        self._newest = None
         ended = time.monotonic()
-        self._next_time = ended + (ended - begun) / SHARE_OF_TIME
+        self._next_time = ended + min((ended - begun) / self._share, QUICK_SECONDS)
 
 
 def _sha256(state: TrainingState, values: str, fingerprint: str) -> str:

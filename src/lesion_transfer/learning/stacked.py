@@ -6,8 +6,10 @@ bits only, for the products are summed in another order.
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -23,12 +25,14 @@ from lesion_transfer.learning.losses import sample_losses
 from lesion_transfer.learning.member import Member
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits
+from lesion_transfer.learning.resume import QUICK_SECONDS
 from lesion_transfer.learning.scoring import score
 from lesion_transfer.learning.stacked_layers import StackedLayers, unstackable_layer
 from lesion_transfer.learning.stacked_update import StackedUpdate
 from lesion_transfer.learning.state import TrainingState
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.views import DataViews
+from lesion_transfer.signals import held_back
 
 log = logging.getLogger(__name__)
 LARGEST_STACK = 20
@@ -119,6 +123,7 @@ def train_stacked(
             )
         )
     stack: _Stack | None = None
+    seconds = math.inf
     while going := [course for course in courses if not course.over]:
         epoch = min(course.epoch for course in going)
         # last bits depend on the whole stack: one that was further when it was killed takes its place, not learning
@@ -128,8 +133,11 @@ def train_stacked(
             stack = _Stack(present, [courses[n] for n in present], [members[n] for n in present], limits, device)
             if fresh:
                 _tell_estimate(stack, [hooks[n] for n in present])
-        for course, row in stack.epoch(epoch):
-            course.close_epoch(row)
+        begun = time.monotonic()
+        with held_back() if seconds < QUICK_SECONDS else nullcontext():
+            for course, row in stack.epoch(epoch):
+                course.close_epoch(row)
+        seconds = time.monotonic() - begun
     return [course.result() for course in courses]
 
 
@@ -168,7 +176,7 @@ class _Stack:
     def epoch(self, epoch: int) -> list[tuple[Course, dict[str, float]]]:
         """One epoch of every course whose next it is, with the beginning of its history row."""
         learns = [course.epoch == epoch for course in self.courses]
-        rows = [course.start_row() for course in self.courses]
+        rows = [course.begin_epoch() if own else {} for course, own in zip(self.courses, learns, strict=True)]
         before = self.update.weights.clone()
         generators = self._generators("dropout", str(epoch))
         for number, batch in enumerate(self._batches(epoch), start=1):

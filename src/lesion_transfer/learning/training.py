@@ -1,9 +1,13 @@
 """One training of one network: epochs, scores, the best model. Reads from top to bottom."""
 
+import math
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 
+from lesion_transfer.learning.course import OnState
 from lesion_transfer.learning.course import Probe as Probe
 from lesion_transfer.learning.course import Sources, encoder, prepare, set_up
 from lesion_transfer.learning.course import TrainingResult as TrainingResult
@@ -11,10 +15,12 @@ from lesion_transfer.learning.data import TrainingData as TrainingData
 from lesion_transfer.learning.estimate import seconds_an_epoch
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, TrainingOptions
+from lesion_transfer.learning.resume import QUICK_SECONDS
 from lesion_transfer.learning.state import TrainingState
 from lesion_transfer.learning.state import state_copy as state_copy
 from lesion_transfer.learning.streams import global_stream
 from lesion_transfer.learning.views import DataViews
+from lesion_transfer.signals import held_back
 
 DEFAULT_LIMITS = GradientLimits()
 
@@ -35,7 +41,7 @@ def train(
     limits: GradientLimits = DEFAULT_LIMITS,
     on_estimate: Callable[[float, int], None] | None = None,
     resume_from: TrainingState | None = None,
-    on_state: Callable[[TrainingState], None] | None = None,
+    on_state: OnState | None = None,
 ) -> TrainingResult:
     """Trains `network` in place and returns its best epoch with everything that was measured on the way.
 
@@ -45,8 +51,9 @@ def train(
     swallowed), moved_weight_share (of the trained weights, how many the epoch moved), {train,validation}_{the 8
     metrics} and what `probe` returns. `on_epoch` gets it after the epoch, when `network` holds that epoch's weights.
     `on_estimate` gets, before the first epoch, the seconds that an epoch will take and how many there are to go.
-    Same inputs, seed and number of threads: same bytes. `on_state` gets, after `on_epoch`, all that later epochs depend
-    on; with that as `resume_from`, the other arguments and the network as at the start, it goes on to the same bytes.
+    Same inputs, seed and number of threads: same bytes. `on_state` gets, after `on_epoch`, what gives all that later
+    epochs depend on; with that as `resume_from`, the other arguments and the network as at the start, it goes on to the
+    same bytes. Ctrl-C waits for the end of an epoch where the last one was quick.
 
     Raises TrainingError for a loss that is not finite and for gradients beyond `limits` (naming epoch and batch, before
     the step), and for data without labelled rows.
@@ -76,27 +83,31 @@ def train(
             seconds = seconds_an_epoch(course, device)
         on_estimate(seconds, options.epochs - course.epoch + 1)
 
+    seconds = math.inf
     while not course.over:
-        epoch, row = course.epoch, course.start_row()
-        before = update.weights()
-        _training_mode(network, frozen)
-        with global_stream(device, seed, name, "dropout", str(epoch)):
-            batches = sources.batches.epoch(epoch)
-            batch, number = next(batches, None), 0
-            while batch is not None:
-                noted, number = step(*batch), number + 1
-                # drawn while a GPU is at work, which is waited for once a step
-                batch = next(batches, None)
-                gradients, loss = step.read(noted)
-                recorder.note(epoch, gradients)
-                course.check_loss(loss, number)
-                course.parts.alarm.check(gradients, epoch, number)
-                if number == 1:
-                    row["lost_update_share"] = update.measured_step()
-                else:
-                    update.step()
-        row["moved_weight_share"] = update.moved_share(before)
-        course.close_epoch(row)
+        begun = time.monotonic()
+        with held_back() if seconds < QUICK_SECONDS else nullcontext():
+            epoch, row = course.epoch, course.begin_epoch()
+            before = update.weights()
+            _training_mode(network, frozen)
+            with global_stream(device, seed, name, "dropout", str(epoch)):
+                batches = sources.batches.epoch(epoch)
+                batch, number = next(batches, None), 0
+                while batch is not None:
+                    noted, number = step(*batch), number + 1
+                    # drawn while a GPU is at work, which is waited for once a step
+                    batch = next(batches, None)
+                    gradients, loss = step.read(noted)
+                    recorder.note(epoch, gradients)
+                    course.check_loss(loss, number)
+                    course.parts.alarm.check(gradients, epoch, number)
+                    if number == 1:
+                        row["lost_update_share"] = update.measured_step()
+                    else:
+                        update.step()
+            row["moved_weight_share"] = update.moved_share(before)
+            course.close_epoch(row)
+        seconds = time.monotonic() - begun
     return course.result()
 
 
