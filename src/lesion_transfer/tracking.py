@@ -11,7 +11,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -26,6 +26,7 @@ import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunStatus, RunTag
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
+from sqlalchemy.exc import SQLAlchemyError
 
 from lesion_transfer.errors import LesionError
 from lesion_transfer.signals import WholeCalls, terminable
@@ -67,10 +68,12 @@ def open_store() -> tuple[MlflowClient, str]:
     (root / ".lesion").mkdir(exist_ok=True)
     with FileLock(root / ".lesion" / "mlflow.lock"):
         mlflow.set_tracking_uri(uri)
-        client = MlflowClient(tracking_uri=uri)
-        if uri.startswith(SQLITE):
-            client = cast(MlflowClient, WholeCalls(client))
         try:
+            # a new store puts the artifacts of MLflow's own experiment, Default, below the folder it is made in
+            with chdir(root):
+                client = MlflowClient(tracking_uri=uri)
+            if uri.startswith(SQLITE):
+                client = cast(MlflowClient, WholeCalls(client))
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
                 raise TrackingError(
@@ -83,8 +86,9 @@ def open_store() -> tuple[MlflowClient, str]:
                 return client, experiment.experiment_id
             artifacts = (root / "mlartifacts").as_uri() if uri.startswith(SQLITE) else None
             return client, client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-        except mlflow.MlflowException as error:
-            raise TrackingError(f"the MLflow store {uri} cannot be used: {error}") from error
+        except (mlflow.MlflowException, SQLAlchemyError) as error:
+            said = str(error).strip().splitlines()[0]
+            raise TrackingError(f"the MLflow store {uri} cannot be used: {said}") from error
 
 
 def pipeline_id() -> str:

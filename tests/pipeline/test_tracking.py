@@ -204,6 +204,28 @@ def test_a_run_that_was_deleted_in_the_ui_is_not_opened_again(store):
     assert found.data.tags["lesion.continues_run"] == run.run_id
 
 
+def test_a_store_made_from_a_folder_that_goes_away_keeps_its_artifacts_in_the_project(store, tmp_path, monkeypatch):
+    """As the temporary folder of a queued experiment does."""
+    (tmp_path / "exps").mkdir()
+    monkeypatch.chdir(tmp_path / "exps")
+    with tracked_run("train", stage="train", params={}, tags={}):
+        pass
+    roots = [one.artifact_location for one in client(store).search_experiments()]
+    assert len(roots) == 2
+    assert not [root for root in roots if "exps" in root]
+
+
+def test_a_store_that_is_none_is_a_sentence(store):
+    (store / "mlflow.db").write_text("garbage")
+    with pytest.raises(TrackingError, match=r"the MLflow store sqlite:.*mlflow\.db cannot be used: "):
+        list_runs()
+
+
+def test_listing_makes_no_store(store):
+    assert list_runs() == []
+    assert list(store.iterdir()) == []
+
+
 def test_a_deleted_experiment_is_a_sentence_with_the_way_back(store):
     with tracked_run("train", stage="train", params={}, tags={}) as run:
         pass

@@ -67,7 +67,7 @@ def ledger(layout: Layout) -> None:
                 write_csv(layout.arms / arm / phase / "predictions.csv", table)
         write_csv(layout.arms / "trainings.csv", trainings(inputs, results))
         write_json(layout.ledger, content)
-        mirror_ledger(run, content, settings, layout.arms)
+        mirror_ledger(run, content, settings, layout.arms, inputs.cohorts)
 
 
 def _all_folds(settings: Settings, inputs: LedgerInputs, place: TreePlace) -> Results:

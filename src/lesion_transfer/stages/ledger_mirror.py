@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lesion_transfer.cohorts.cohort import Cohort
 from lesion_transfer.reporting.forest import forest_figure
 from lesion_transfer.reporting.pictures import to_screen_png_bytes
 from lesion_transfer.settings import Settings
@@ -13,8 +14,18 @@ ESTIMATES = ("before", "after", "difference")
 PARTS = ("value", "low", "high", "low_trainings", "high_trainings", "p", "p_holm", "sd_repeats", "sd_trainings")
 
 
-def mirror_ledger(run: TrackedRun, content: Mapping[str, Any], settings: Settings, arms: Path) -> None:
-    """The primary comparison, the verdict, the forest plot and every table of predictions."""
+def mirror_ledger(
+    run: TrackedRun, content: Mapping[str, Any], settings: Settings, arms: Path, cohorts: Mapping[str, Cohort]
+) -> None:
+    """The primary comparison, the verdict, the forest plot, every table of predictions, and the cohorts."""
+    for name, cohort in cohorts.items():
+        run.log_data(
+            name=name,
+            source=f"data/cohorts/{name}/images.npy",
+            digest=cohort.images_sha256,
+            n_rows=len(cohort.findings),
+            context="outer folds" if name == settings.target else "training",
+        )
     run.log_metrics(_parts("primary", content["primary"]))
     run.log_metrics({name: content[name] for name in ("n", "n_positive", "n_patients", "n_folds", "n_repeats")})
     run.set_tags({"lesion.verdict": content["verdict"]})

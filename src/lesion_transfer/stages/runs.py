@@ -26,7 +26,10 @@ def list_runs(names: Sequence[str] = (), *, members: bool = False) -> list[Liste
     """The runs of the experiment, newest first; only those of the phases in `names`, if given.
 
     members: also the trainings of a grid, the replicates, initialisations and arms under each run, called PHASE MEMBER.
+    Nothing where there is no store; none is made.
     """
+    if not _is_store():
+        return []
     client, experiment_id = open_store()
     stages = "" if members else "tags.`dvc.stage` LIKE '%'"
     found = client.search_runs(
@@ -49,8 +52,7 @@ def list_runs(names: Sequence[str] = (), *, members: bool = False) -> list[Liste
 
 def runs_of_models(model_sha256s: Sequence[str]) -> dict[str, list[str]]:
     """The ids of the runs that made each model, newest first; nothing where there is no store (none is made)."""
-    uri = tracking_uri(project_root())
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+    if not _is_store():
         return {}
     client, experiment_id = open_store()
     made: dict[str, list[str]] = {}
@@ -59,3 +61,8 @@ def runs_of_models(model_sha256s: Sequence[str]) -> dict[str, list[str]]:
         runs = client.search_runs([experiment_id], query, order_by=["start_time DESC"])
         made[sha256] = [run.info.run_id for run in runs]
     return made
+
+
+def _is_store() -> bool:
+    uri = tracking_uri(project_root())
+    return not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).is_file()
