@@ -71,7 +71,10 @@ def _main(
 
 @app.command("settings", rich_help_panel=DATA)
 def settings() -> None:
-    """Check params.yaml as a whole; anything wrong is one sentence that names the key."""
+    """Check params.yaml as a whole; anything wrong is one sentence that names the key.
+
+    What DVC made for phases, cohorts and data sets that are no longer named is moved to .lesion/removed, and listed.
+    """
     from lesion_transfer.stages.check_settings import check_settings
 
     check_settings(find_layout())
@@ -365,6 +368,8 @@ def runs(
     for name in names or ():
         if not any(row["name"].partition(" ")[0] == name for row in rows):
             typer.echo(f"no run of {name}", err=True)
+    if not rows and not names:
+        typer.echo("there are no runs yet: `dvc repro` makes them", err=True)
     if as_csv:
         writer = csv.DictWriter(sys.stdout, columns)
         writer.writeheader()

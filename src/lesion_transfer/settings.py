@@ -241,9 +241,7 @@ class Settings(TrainingOptions):
 
     @model_validator(mode="after")
     def _margins_reach(self) -> Self:
-        steps = [step for name in self.ledger.arms for step in self.arm_steps(name)]
-        trained = [*(phase.cohort for phase in self.phases.values()), *(step.phase.cohort for step in steps)]
-        for name in dict.fromkeys([*trained, self.reproduction.cohort]):
+        for name in sorted({*self.trained_cohorts, self.reproduction.cohort}):
             cohort = self.cohorts[name]
             needed = self.augmentation.required_margin(cohort.patch_pixels)
             if cohort.margin_pixels < needed:
@@ -289,6 +287,12 @@ class Settings(TrainingOptions):
         """Those of the challenge, with null replaced by the reproduction's value; there is no scheduler (5.3.1)."""
         found = inherited(self.challenge[test_cohort], self.reproduction_hyperparameters())
         return found.model_copy(update={"plateau_factor": 1.0})
+
+    @cached_property
+    def trained_cohorts(self) -> set[str]:
+        """The cohorts that a phase or an arm trains on: weights are handed on from one to the next."""
+        steps = (step for name in self.ledger.arms for step in self.arm_steps(name))
+        return {*(phase.cohort for phase in self.phases.values()), *(step.phase.cohort for step in steps)}
 
     def arm_steps(self, arm: str) -> list[Step]:
         """The phases of an arm of the ledger, complete, with the ledger's share of their epochs."""
@@ -349,12 +353,14 @@ def settings_from(content: dict[str, Any], origin: str = "params.yaml") -> Setti
 
 
 def _sentence(origin: str, fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    # pydantic names the kinds of a value that may be of several, too
+    key = ".".join(str(part) for part in fault["loc"] if not re.match(r"\[key\]|literal\[|constrained-", str(part)))
     if fault["type"] == "extra_forbidden":
         return f"{origin}: {key}: no such setting; check the spelling"
     if fault["type"] == "missing":
         return f"{origin}: {key}: the setting is missing"
     message = re.sub("^(Input|String|List|Dictionary) should", "it should", fault["msg"].removeprefix("Value error, "))
+    message = re.sub(" after validation, not [0-9]+$", "", message)
     if fault["type"] == "value_error":
         return f"{origin}: {key}: {message}" if key else f"{origin}: {message}"
     return f"{origin}: {key}: {message}, not {fault['input']!r}"

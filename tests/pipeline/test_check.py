@@ -2,9 +2,12 @@
 
 import io
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 from ruamel.yaml import YAML
@@ -22,6 +25,7 @@ from lesion_transfer.stages.layout import Layout, StageError
 from lesion_transfer.stages.training.training_data import check_augmentation
 
 ROOT = Path(__file__).parents[2]
+COMMITTED = YAML(typ="safe").load(ROOT / "params.yaml")
 NAME = "prostatex_mpmri"
 
 
@@ -140,6 +144,67 @@ def test_a_removed_phase_is_put_aside_unless_dvc_did_not_make_it_or_the_first_ph
     lock.unlink()
     content["initial_model"] = "models/roulette"
     YAML().dump(content, layout.params)
+
+
+@pytest.mark.parametrize(
+    "place", ["data/raw/brain", "data/raw", ".", "data/raw/brain/images", "data/raw/lungx/tables/x"]
+)
+def test_a_source_that_a_stage_would_empty_or_write_into_is_refused_and_stays(layout, written, place):
+    content = YAML().load(layout.params)
+    kept = layout.params.read_text()
+    own = layout.root / place / "yes" / "mine.jpg"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    content["datasets"]["brain"]["source"] = place
+    YAML().dump(content, layout.params)
+    for stage in (check_settings, partial(acquire, name="brain")):
+        with pytest.raises(StageError, match=r"datasets\.brain\.source: .*keep your own files in a folder"):
+            stage(layout)
+    assert own.read_bytes() == b"mine"
+    layout.params.write_text(kept)
+    shutil.rmtree(own.parent)
+
+
+def test_files_of_ones_own_beside_what_acquire_writes_stay(layout, written):
+    content = YAML().load(layout.params)
+    kept = layout.params.read_text()
+    own = layout.raw("brain") / "mine"
+    own.mkdir(parents=True)
+    (own / "a.jpg").write_bytes(b"")
+    (own / "ground_truth.csv").write_text("file,label,x,y\na.jpg,True,1,1\n")
+    content["datasets"]["brain"]["source"] = "data/raw/brain/mine"
+    YAML().dump(content, layout.params)
+    for _ in range(2):
+        acquire(layout, "brain")
+    assert sorted(path.name for path in own.iterdir()) == ["a.jpg", "ground_truth.csv"]
+    layout.params.write_text(kept)
+
+
+def test_the_stages_that_look_across_cohorts_are_told_which_are_trained_on(layout, written):
+    content = YAML().load(layout.params)
+    kept = layout.params.read_text()
+    check_settings(layout)
+    before = pd.read_csv(layout.cohort_datasets).set_index("cohort")["is_trained_on"]
+    assert before.to_dict() == {NAME: True, "prostatex_test": False, "brain": False, "lung": False}
+    content["cohorts"]["brain"] = dict(content["cohorts"][NAME])
+    there = {**COMMITTED["transfer"]["ds2_full"], "cohort": "brain", "start": "ds1_full"}
+    back = {**COMMITTED["transfer"]["ds4_full"], "cohort": NAME, "start": "ds2_full"}
+    content["transfer"], content["evaluation"]["after"] = {"ds2_full": there, "ds4_full": back}, "ds4_full"
+    YAML().dump(content, layout.params)
+    check_settings(layout)
+    assert pd.read_csv(layout.cohort_datasets).set_index("cohort")["is_trained_on"]["brain"]
+    layout.params.write_text(kept)
+
+
+@pytest.mark.parametrize("model", ["models/ds1_full", "models/reproduction"])
+def test_the_pipeline_does_not_start_from_what_it_makes(layout, written, model):
+    content = YAML().load(layout.params)
+    kept = layout.params.read_text()
+    content["initial_model"] = model
+    YAML().dump(content, layout.params)
+    with pytest.raises(SettingsError, match=f"initial_model: {model} is made by the pipeline itself"):
+        check_settings(layout)
+    layout.params.write_text(kept)
 
 
 @pytest.mark.parametrize("key", ["source", "initial_model"])

@@ -27,6 +27,19 @@ def changed(**values):
     return content
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"gradient_flow__every": "sometimes"}, r"params\.yaml: gradient_flow\.every: it should be 'auto'"),
+        ({"network__filters": [1, 2]}, r"network\.filters: it should have at least 3 items, not \[1, 2\]"),
+    ],
+)
+def test_a_sentence_has_the_key_as_it_is_written(values, sentence):
+    with pytest.raises(SettingsError, match=sentence) as raised:
+        settings_from(changed(**values))
+    assert not re.search(r"literal|constrained|validation", str(raised.value))
+
+
 def test_the_committed_settings_are_valid_and_have_the_seven_phases():
     settings = load_settings(ROOT / "params.yaml")
     assert [phase.name for phase in settings.ordered_phases()] == [

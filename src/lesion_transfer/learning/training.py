@@ -7,9 +7,8 @@ from contextlib import nullcontext
 
 import torch
 
-from lesion_transfer.learning.course import OnState
+from lesion_transfer.learning.course import OnState, Sources, encoder, prepare, set_up
 from lesion_transfer.learning.course import Probe as Probe
-from lesion_transfer.learning.course import Sources, encoder, prepare, set_up
 from lesion_transfer.learning.course import TrainingResult as TrainingResult
 from lesion_transfer.learning.data import TrainingData as TrainingData
 from lesion_transfer.learning.estimate import seconds_an_epoch

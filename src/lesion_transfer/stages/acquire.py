@@ -31,8 +31,10 @@ def acquire(layout: Layout, name: str) -> None:
         raise StageError(
             f"datasets.{name}.source: {source} is not a folder; give the one that holds your copy of the data set"
         )
-    shutil.rmtree(layout.raw(name), ignore_errors=True)
-    layout.generated(name).mkdir(parents=True)
+    layout.manifest(name).unlink(missing_ok=True)
+    for written in (layout.tables(name), layout.generated(name)):  # and nothing else that may lie there
+        shutil.rmtree(written, ignore_errors=True)
+        written.mkdir(parents=True)
     if dataset.source == "phantom":
         assert dataset.phantom is not None  # settings refuse a phantom without its size
         seed = stream_seed(dataset.phantom.seed, "phantom", name)
@@ -42,7 +44,6 @@ def acquire(layout: Layout, name: str) -> None:
             )
     reader = reader_of(dataset)
     tables = reader.published_tables(source)
-    layout.tables(name).mkdir()
     for table in tables:
         if problem := name_problem(table, table.parent):
             raise StageError(f"{source}: the table {problem}")

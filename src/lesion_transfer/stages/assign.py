@@ -48,8 +48,7 @@ def _trained_together(settings: Settings) -> list[set[str]]:
 
     A data set that the reproduction alone is trained on may hold the target's patients: it draws a split of its own.
     """
-    steps = [step.phase.cohort for arm in settings.ledger.arms for step in settings.arm_steps(arm)]
-    trained_on = {settings.dataset_of(name) for name in (*(one.cohort for one in settings.phases.values()), *steps)}
+    trained_on = {settings.dataset_of(name) for name in settings.trained_cohorts}
     return [trained_on, *({name} for name in settings.datasets if name not in trained_on)]
 
 

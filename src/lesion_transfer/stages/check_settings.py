@@ -38,8 +38,8 @@ def check_settings(layout: Layout) -> None:
     """Raises SettingsError for anything wrong in params.yaml.
 
     Writes data/settings_checked.txt, the hashes of the modules in SHARED, and data/cohort_datasets.csv (cohort,
-    dataset), for the stages that look across cohorts. No value of params.yaml is in the first, so that a change of one
-    re-runs only the stages that declare it.
+    dataset, whether a phase or an arm trains on it), for the stages that look across cohorts. No value of params.yaml
+    is in the first, so that a change of one re-runs only the stages that declare it.
     """
     asked = layout.settings()
     _refuse_missing(layout, asked)
@@ -52,18 +52,26 @@ def check_settings(layout: Layout) -> None:
     hashes = {source.relative_to(package).as_posix(): file_sha256(source) for source in sources}
     listed = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
     write_text(layout.settings_checked, "params.yaml was read without a fault by\n" + listed)
-    placed = [(name, cohort.dataset) for name, cohort in asked.cohorts.items()]
-    write_csv(layout.cohort_datasets, pd.DataFrame(placed, columns=["cohort", "dataset"]))
+    placed = [(name, cohort.dataset, name in asked.trained_cohorts) for name, cohort in asked.cohorts.items()]
+    write_csv(layout.cohort_datasets, pd.DataFrame(placed, columns=["cohort", "dataset", "is_trained_on"]))
 
 
 def _refuse_missing(layout: Layout, asked: settings.Settings) -> None:
-    """Raises SettingsError for a source or a first model that is not there, which DVC would call `[Errno 2]`."""
+    """Raises SettingsError for a source or a first model that is not there, which DVC would call `[Errno 2]`, or that
+    the pipeline makes itself."""
     for name, dataset in asked.datasets.items():
+        layout.source(asked, name)
         if dataset.source != "phantom" and not (layout.root / dataset.source).exists():
             raise settings.SettingsError(
                 f"params.yaml: datasets.{name}.source: {dataset.source} is not there; write the whole path (no ~)"
             )
     folder = layout.root / asked.initial_model
+    made = [layout.model(name).resolve() for name in (*asked.phases, "reproduction", "challenge", "ledger")]
+    if any(folder.resolve().is_relative_to(own) for own in made):
+        raise settings.SettingsError(
+            f"params.yaml: initial_model: {asked.initial_model} is made by the pipeline itself, which would start from "
+            "its own end; copy it to another folder"
+        )
     if folder != layout.model("roulette") and not (folder / "model.json").is_file():
         raise settings.SettingsError(f"params.yaml: initial_model: {asked.initial_model} holds no model.json")
 

@@ -53,9 +53,22 @@ class Layout:
         return self.raw(dataset) / "images"
 
     def source(self, settings: Settings, dataset: str) -> Path:
-        """The folder that holds the images: generated, or the user's own copy."""
-        source = settings.datasets[dataset].source
-        return self.generated(dataset) if source == "phantom" else (self.root / source).absolute()
+        """The folder that holds the images: generated, or the user's own copy.
+
+        Raises StageError for a copy in a folder that a stage empties, or around one: it would be deleted, or change.
+        """
+        given = settings.datasets[dataset].source
+        if given == "phantom":
+            return self.generated(dataset)
+        source = (self.root / given).absolute()
+        emptied = [place.resolve() for name in settings.datasets for place in (self.tables(name), self.generated(name))]
+        real = source.resolve()
+        if any(real.is_relative_to(place) or place.is_relative_to(real) for place in emptied):
+            raise StageError(
+                f"params.yaml: datasets.{dataset}.source: {given} holds, or lies in, what the pipeline writes to "
+                "data/raw; keep your own files in a folder of their own"
+            )
+        return source
 
     def cohort(self, cohort: str) -> Path:
         return self.root / "data" / "cohorts" / cohort

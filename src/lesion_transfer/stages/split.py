@@ -35,9 +35,8 @@ def dataset_rows(layout: Layout, settings: Settings, dataset: str) -> pd.DataFra
     if not names:
         raise StageError(f"no cohort of params.yaml is cut from {dataset}; add one, or remove datasets.{dataset}")
     cohorts = [load_cohort(require(layout.cohort(name), f"lesion cohort {name}")) for name in names]
-    trained_on = {phase.cohort for phase in settings.phases.values()}
     for cohort in cohorts:
-        if cohort.name in trained_on and cohort.findings["label"].isna().all():
+        if cohort.name in settings.trained_cohorts and cohort.findings["label"].isna().all():
             raise StageError(
                 f"cohort {cohort.name} is trained on and none of its {len(cohort.findings)} findings has a label; look "
                 f"at the labels in {layout.tables(dataset)} (a patch archive: the column label of findings.csv)"
