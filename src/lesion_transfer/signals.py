@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+QUICK_SECONDS = 5.0
+"""What takes less may hold signals back; slower epochs are kept one by one, and Ctrl-C does not wait for their end."""
+
 
 @contextmanager
 def terminable() -> Iterator[None]:

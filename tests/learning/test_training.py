@@ -355,6 +355,27 @@ def test_bfloat16_arithmetic_learns_nearly_the_same_repeats_itself_and_keeps_flo
     assert losses == pytest.approx(exact_losses, rel=0.05)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_start_whose_outputs_are_not_finite_is_refused_with_the_phase(frozen: bool) -> None:
+    model = network()
+    with torch.no_grad():
+        next(model.decision_maker.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="outputs of phase are nan or infinite before its first step"):
+        run(model, frozen=frozen, on_estimate=lambda *_: None)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_without_a_labelled_row_there_is_nothing_to_learn_from(frozen: bool) -> None:
+    data = blobs()
+    data.labels[data.train_rows] = -1
+    with pytest.raises(TrainingError, match="None of the training rows has a label"):
+        run(data=data, frozen=frozen)
+
+
+def test_a_dropout_of_nearly_one_trains() -> None:
+    assert len(run(dropout=1 - 1e-9, limits=GradientLimits(vanishing=None)).history) == 2
+
+
 def test_bfloat16_contradicts_float64() -> None:
     with pytest.raises(ValueError, match="contradict"):
         TrainingOptions(**OPTIONS.model_dump() | {"autocast": "bfloat16", "precision": "float64"})

@@ -30,7 +30,7 @@ ROOMS = {
     "evaluation": {"learning", "files", "errors", "randomness"},
     "transfer": {"learning", "options", "randomness", "errors"},
     "learning": {"backends", "options", "randomness", "files", "signals", "errors"},
-    "backends": {"options", "errors"},
+    "backends": {"options", "files", "errors"},
     "getting": {"datasets", "errors"},
     "cohorts": {"datasets", "options", "randomness", "files", "errors"},
     "datasets": {"imaging", "options", "randomness", "files", "errors"},

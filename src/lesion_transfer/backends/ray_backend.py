@@ -1,13 +1,18 @@
 """Tasks on Ray's workers: a private cluster on this machine, or a running one by its address (docs/cluster.md)."""
 
+import hashlib
 import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import lesion_transfer
 from lesion_transfer.backends.backend import BackendError
+from lesion_transfer.files import file_sha256, source_files
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -15,6 +20,9 @@ R = TypeVar("R")
 RETRIES = 3
 """How often a task is run again when its worker is killed."""
 KNOCK_SECONDS = 10
+STOP_SECONDS = 5
+"""What a worker has to close what it does, before it is killed."""
+PACKAGE = Path(str(lesion_transfer.__file__)).parent
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -22,9 +30,9 @@ class RayBackend:
     """A window of `n_workers` tasks at a time. A killed worker's task runs again; a task's own exception does not.
 
     address: None starts a private cluster on this machine, listening behind a token of its own; HOST:PORT or auto joins
-    a running one, whose nodes have this package installed. n_workers: None is one a GPU or, on CPUs, as many as there
-    are cores for `threads` each. gpus: of one worker. prepare: called in a worker before each task, to set what a
-    process needs (threads, determinism).
+    a running one, whose nodes have this package: the very code, or a task is refused. n_workers: None is one a GPU or,
+    on CPUs, as many as there are cores for `threads` each. gpus: of one worker. prepare: called in a worker before each
+    task, to set what a process needs (threads, determinism).
     """
 
     in_process = False
@@ -57,7 +65,8 @@ class RayBackend:
         remote: Any = ray.remote(
             num_cpus=self._threads, num_gpus=self._gpus, max_retries=RETRIES, retry_exceptions=False
         )(_run_task)
-        shared = ray.put((self._prepare, function))
+        # in a list, for Ray not to unpickle it before the worker's code is known to be ours
+        shared = [ray.put((self._prepare, function))]
         window = self._window()
         waiting = list(enumerate(tasks))[::-1]
         running: dict[Any, int] = {}
@@ -66,15 +75,18 @@ class RayBackend:
             while waiting or running:
                 while waiting and len(running) < window:
                     number, task = waiting.pop()
-                    running[remote.remote(shared, task)] = number
+                    running[remote.remote(_code_sha256(), shared, task)] = number
                 (done, *_), _ = ray.wait(list(running))
                 number = running.pop(done)
                 results[number] = _result(done, number, len(tasks))
                 if on_result is not None:
                     on_result(number, results[number])
         finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
+            for force in (False, True):
+                for reference in running:
+                    ray.cancel(reference, force=force)
+                if running and not force:
+                    ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
         return [results[number] for number in range(len(tasks))]
 
     def __enter__(self) -> Self:
@@ -102,7 +114,10 @@ class RayBackend:
             return
         _reachable(self._address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
-        environment = {"env_vars": {"OMP_NUM_THREADS": str(self._threads), "RAY_USAGE_STATS_ENABLED": "0"}}
+        # of a cluster on this machine, the checkout that this process runs, whichever the nodes were started from
+        path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+        of_worker = {"OMP_NUM_THREADS": str(self._threads), "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": path}
+        environment = {"env_vars": of_worker}
         try:
             if self._address is None:
                 n_cpus = (self._n_workers or max(1, _n_cores() // self._threads)) * self._threads
@@ -134,11 +149,26 @@ class RayBackend:
         return min(room, self._n_workers or room)
 
 
-def _run_task(shared: tuple[Callable[[], None] | None, Callable[[T], R]], task: T) -> R:
-    prepare, function = shared
+def _run_task(code_sha256: str, shared: Sequence[Any], task: Any) -> Any:
+    import ray
+
+    if code_sha256 != _code_sha256():
+        raise BackendError(
+            f"a worker on {socket.gethostname()} runs other code than this checkout, from {PACKAGE}; have the same "
+            "commit there (docs/cluster.md)"
+        )
+    prepare, function = ray.get(shared[0])
     if prepare is not None:
         prepare()
     return function(task)
+
+
+@cache
+def _code_sha256() -> str:
+    """Of every module of the package."""
+    modules = source_files(PACKAGE, [""])
+    listed = "".join(f"{file_sha256(file)}  {file.relative_to(PACKAGE)}\n" for file in modules)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def _result(reference: Any, number: int, n_tasks: int) -> Any:

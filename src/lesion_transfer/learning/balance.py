@@ -9,6 +9,8 @@ from torch.utils.data import Sampler
 from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.options import Balance
 
+NO_LABEL = "None of the training rows has a label, so there is nothing to learn from."
+
 
 def labelled(labels: Tensor, rows: Tensor) -> Tensor:
     """Those of `rows` whose label is known (not -1), in their order."""
@@ -24,7 +26,7 @@ def epoch_rows(labels: Tensor, rows: Tensor, factor: float, generator: torch.Gen
     """
     classes = [members for members in _by_class(labels, rows) if len(members)]
     if not classes:
-        raise TrainingError("None of the training rows has a label, so there is nothing to learn from.")
+        raise TrainingError(NO_LABEL)
     n_draws = draws_of_each_class(labels, rows, factor, "augmentation")
     drawn = torch.cat([_drawn_equally(members, n_draws, generator) for members in classes])
     return drawn[torch.randperm(len(drawn), generator=generator)]

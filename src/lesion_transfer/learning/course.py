@@ -116,6 +116,13 @@ class Course:
                 f"{self.parts.update.lr:g}: look for nan or huge values in the images, or lower the learning rate."
             )
 
+    def start_error(self) -> TrainingError:
+        """What is raised where the outputs are not finite before the first step."""
+        return TrainingError(
+            f"The outputs of {self.name} are nan or infinite before its first step: look at the weights of the model "
+            "that it starts from, and for nan or huge values in the images."
+        )
+
     def close_epoch(self, row: dict[str, float]) -> None:
         """Scores the network as it is now, keeps it where it is the best, and tells; completes and keeps `row`."""
         parts = self.parts
@@ -128,7 +135,7 @@ class Course:
             raise TrainingError(
                 f"The loss of {self.name} is nan after epoch {self.epoch}, at a learning rate of "
                 f"{parts.update.lr:g}: the weights have grown until the outputs are no longer finite; lower the "
-                "learning rate."
+                "learning rate, or look for nan or huge values in the images."
             ) from error
         parts.history.append(row)
         if parts.best.offer(len(parts.history), validation):

@@ -17,12 +17,11 @@ from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.errors import LearningError
 from lesion_transfer.learning.state import StatePlace as StatePlace
 from lesion_transfer.learning.state import TrainingState
+from lesion_transfer.signals import QUICK_SECONDS
 
 log = logging.getLogger(__name__)
 SHARE_OF_TIME = 0.02
 """Of a process's time, what copying and writing states may take: quick epochs are not kept one by one."""
-QUICK_SECONDS = 5.0
-"""Slower epochs are kept one by one whatever that takes, and Ctrl-C does not wait for their end."""
 
 
 class ResumeError(LearningError):

@@ -21,18 +21,18 @@ from torch.nn.utils.rnn import pad_sequence
 from lesion_transfer.learning.alarm import nothing_alarming
 from lesion_transfer.learning.batches import Bank
 from lesion_transfer.learning.course import Course, OnEpoch, OnState, Sources, TrainingResult, encoder, prepare, set_up
+from lesion_transfer.learning.errors import NotFiniteError
 from lesion_transfer.learning.losses import sample_losses
 from lesion_transfer.learning.member import Member
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits
-from lesion_transfer.learning.resume import QUICK_SECONDS
 from lesion_transfer.learning.scoring import score
 from lesion_transfer.learning.stacked_layers import StackedLayers, unstackable_layer
 from lesion_transfer.learning.stacked_update import StackedUpdate
 from lesion_transfer.learning.state import TrainingState
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.views import DataViews
-from lesion_transfer.signals import held_back
+from lesion_transfer.signals import QUICK_SECONDS, held_back
 
 log = logging.getLogger(__name__)
 LARGEST_STACK = 20
@@ -204,8 +204,11 @@ class _Stack:
         """From one scoring and the second of two batches, which is warm; nothing is moved."""
         begun = time.perf_counter()
         for course in self.courses:
-            for rows in course.scored:
-                score(course.trained, rows, course.loss_of)
+            try:
+                for rows in course.scored:
+                    score(course.trained, rows, course.loss_of)
+            except NotFiniteError as error:
+                raise course.start_error() from error
         scoring = time.perf_counter() - begun
         batches = list(self._batches(1))
         generators, seconds = self._generators("estimate"), 0.0

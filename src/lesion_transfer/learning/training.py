@@ -11,15 +11,15 @@ from lesion_transfer.learning.course import OnState, Sources, encoder, prepare, 
 from lesion_transfer.learning.course import Probe as Probe
 from lesion_transfer.learning.course import TrainingResult as TrainingResult
 from lesion_transfer.learning.data import TrainingData as TrainingData
+from lesion_transfer.learning.errors import NotFiniteError
 from lesion_transfer.learning.estimate import seconds_an_epoch
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, TrainingOptions
-from lesion_transfer.learning.resume import QUICK_SECONDS
 from lesion_transfer.learning.state import TrainingState
 from lesion_transfer.learning.state import state_copy as state_copy
 from lesion_transfer.learning.streams import global_stream
 from lesion_transfer.learning.views import DataViews
-from lesion_transfer.signals import held_back
+from lesion_transfer.signals import QUICK_SECONDS, held_back
 
 DEFAULT_LIMITS = GradientLimits()
 
@@ -79,7 +79,10 @@ def train(
     if on_estimate is not None and not course.over:
         _training_mode(network, frozen)
         with global_stream(device, seed, name, "estimate"):
-            seconds = seconds_an_epoch(course, device)
+            try:
+                seconds = seconds_an_epoch(course, device)
+            except NotFiniteError as error:
+                raise course.start_error() from error
         on_estimate(seconds, options.epochs - course.epoch + 1)
 
     seconds = math.inf

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from lesion_transfer.learning.augmentation import centre_crop
-from lesion_transfer.learning.balance import epoch_rows, labelled
+from lesion_transfer.learning.balance import NO_LABEL, epoch_rows, labelled
 from lesion_transfer.learning.batches import Bank, BatchSource, Encode, EpochPlan, LiveAugmented, build_bank
 from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.options import AugmentationOptions, TrainingOptions
 from lesion_transfer.learning.scoring import ScoredRows
 from lesion_transfer.learning.streams import torch_generator
@@ -31,8 +32,13 @@ class DataViews:
     encode: Encode | None
 
     def batches(self) -> BatchSource:
-        """Live or bank, as the options say; `auto` is a bank where the extractor is frozen, for its features stay."""
+        """Live or bank, as the options say; `auto` is a bank where the extractor is frozen, for its features stay.
+
+        Raises TrainingError where no row has a label.
+        """
         mode, rows = self.options.augmentation_mode, labelled(self.data.labels, self.data.train_rows)
+        if not len(rows):
+            raise TrainingError(NO_LABEL)
         plan = EpochPlan(
             self.data.labels,
             rows,

@@ -20,7 +20,7 @@ class MapDropout(nn.Dropout):
         dense = input.is_contiguous() or input.is_contiguous(memory_format=torch.channels_last)
         if not self.training or self.p == 0 or input.device.type != "cpu" or not dense:
             return super().forward(input)
-        return _Dropped.apply(input, round(self.p * LEVELS))
+        return _Dropped.apply(input, min(round(self.p * LEVELS), LEVELS - 1))
 
 
 class _Dropped(torch.autograd.Function):
