@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from functools import partial
 from pathlib import Path
 
@@ -117,30 +116,6 @@ def test_a_worker_with_other_code_is_refused(on_ray, monkeypatch):
     monkeypatch.setattr(ray_backend, "_code_sha256", lambda: "other")
     with pytest.raises(BackendError, match="runs other code than this checkout"):
         on_ray.run(abs, [1])
-
-
-@pytest.mark.slow
-def test_a_task_that_is_given_up_may_close_what_it_does(on_ray, tmp_path):
-    def close(task: int, folder: Path) -> None:
-        (folder / f"begun {task}").touch()
-        try:
-            for _ in range(1200):
-                time.sleep(0.05)
-        finally:
-            (folder / f"closed {task}").touch()
-
-    def fail_when_the_other_has_begun(number: int, result: None) -> None:
-        while not (tmp_path / "begun 1").exists():
-            time.sleep(0.05)
-        raise KeyboardInterrupt
-
-    def task(number: int, folder: Path) -> None:
-        if number == 1:
-            close(number, folder)
-
-    with pytest.raises(KeyboardInterrupt):
-        on_ray.run(partial(task, folder=tmp_path), [0, 1], fail_when_the_other_has_begun)
-    assert (tmp_path / "closed 1").exists()
 
 
 @pytest.mark.slow

@@ -20,8 +20,6 @@ R = TypeVar("R")
 RETRIES = 3
 """How often a task is run again when its worker is killed."""
 KNOCK_SECONDS = 10
-STOP_SECONDS = 5
-"""What a worker has to close what it does, before it is killed."""
 PACKAGE = Path(str(lesion_transfer.__file__)).parent
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
@@ -82,11 +80,8 @@ class RayBackend:
                 if on_result is not None:
                     on_result(number, results[number])
         finally:
-            for force in (False, True):
-                for reference in running:
-                    ray.cancel(reference, force=force)
-                if running and not force:
-                    ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
+            for reference in running:
+                ray.cancel(reference, force=True)
         return [results[number] for number in range(len(tasks))]
 
     def __enter__(self) -> Self:

@@ -1,5 +1,6 @@
 """The learning rate of a phase, found by cross-validation inside its training rows where params.yaml asks for it."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,9 @@ from lesion_transfer.stages.progress import progress_bar
 from lesion_transfer.stages.training.phase_start import Start
 from lesion_transfer.stages.training.resume import Interrupted
 from lesion_transfer.tracking import TrackedRun
+from lesion_transfer.transfer.plan import ancestors
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,13 @@ def find_rates(
     asked = settings.cross_validation(phase.name)
     if not asked.lrs:
         return None
+    before = ancestors(phase.name, settings.phases)
+    if knew := [name for name in before if settings.phases[name].cohort == phase.cohort]:
+        log.warning(
+            "%s starts from weights that have learnt its training rows (%s), those that its folds validate on among "
+            "them: the grid compares rates, and its AUCs are no estimate",
+            *(phase.name, ", ".join(knew)),
+        )
     points = [
         (start, point)
         for start in starts
