@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 
 from lesion_transfer.stages.acquire import acquire
 from lesion_transfer.stages.assign import assign
+from lesion_transfer.stages.check import check
 from lesion_transfer.stages.cohort import cohort
 from lesion_transfer.stages.layout import Layout
 from lesion_transfer.stages.roulette import roulette
@@ -61,6 +62,7 @@ def prepared(tmp_path_factory, make_project):
         patch.setenv("DVC_ROOT", str(project.root))
         acquire(layout, "prostatex")
         cohort(layout, "prostatex_dwi")
+        check(layout, "prostatex_dwi")
         split(layout, "prostatex")
         assign(layout)
         roulette(layout)
