@@ -8,8 +8,10 @@ import logging
 import math
 import os
 import platform
+import socket
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -34,7 +36,9 @@ from lesion_transfer.signals import WholeCalls, terminable
 EXPERIMENT = "lesion-transfer"
 MODEL_TAG = "lesion.model_sha256"
 PROCESS_TAG = "lesion.process"
+STOPPED_TAG = "lesion.stopped"
 SQLITE = "sqlite:///"
+SECONDS_TO_ANSWER = 10
 METRICS_A_BATCH = 900  # the server refuses batches of more than 1,000 metrics
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,20 @@ def tracking_uri(root: Path) -> str:
     return f"{SQLITE}{root / path}" if prefix == SQLITE else uri
 
 
+def _answers(uri: str) -> None:
+    """Raises TrackingError where no server is at this address: MLflow itself would try again for minutes."""
+    try:
+        urllib.request.urlopen(uri, timeout=SECONDS_TO_ANSWER).close()
+    except (OSError, ValueError) as error:
+        # an answer of any kind is one, and what else is wrong with it is MLflow's to say
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, (ConnectionError, TimeoutError, socket.gaierror)):
+            raise TrackingError(
+                f"no MLflow server answers at {uri} ({reason}). Start it, or correct MLFLOW_TRACKING_URI; unset, the "
+                "store is mlflow.db in this repository."
+            ) from error
+
+
 def open_store() -> tuple[MlflowClient, str]:
     """A client and the experiment's id; a store that does not exist yet is made once, under a file lock.
 
@@ -65,6 +83,8 @@ def open_store() -> tuple[MlflowClient, str]:
     """
     root = project_root()
     uri = tracking_uri(root)
+    if uri.startswith("http"):
+        _answers(uri)
     (root / ".lesion").mkdir(exist_ok=True)
     with FileLock(root / ".lesion" / "mlflow.lock"):
         mlflow.set_tracking_uri(uri)
@@ -177,11 +197,18 @@ class TrackedRun:
 
     @contextmanager
     def child(
-        self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], seconds: float = 0.0
+        self,
+        name: str,
+        *,
+        params: Mapping[str, object],
+        tags: Mapping[str, str],
+        seconds: float = 0.0,
+        stopped: str = "",
     ) -> Iterator["TrackedRun"]:
         """A run under this one, of a member of its population that was trained for `seconds` and is logged now.
 
-        So it is open for the block alone: a worker that is killed leaves no run behind.
+        So it is open for the block alone: a worker that is killed leaves no run behind. stopped: why it could not go
+        on; the run is closed as FAILED then, with the reason as a tag.
         """
         joined = {
             "mlflow.runName": name,
@@ -190,12 +217,13 @@ class TrackedRun:
             "lesion.member": name,
             **_experiment(),
             PROCESS_TAG: _process(),
+            **({STOPPED_TAG: stopped} if stopped else {}),
             **tags,
         }
         begun = get_current_time_millis() - round(1000 * seconds)
         run_id = self.client.create_run(self.experiment_id, start_time=begun, run_name=name, tags=joined).info.run_id
         child = TrackedRun(self.client, run_id, self.experiment_id)
-        with _closing(self.client, run_id):
+        with _closing(self.client, run_id, RunStatus.FAILED if stopped else RunStatus.FINISHED):
             child.log_params(params)
             yield child
 
@@ -242,12 +270,12 @@ def tracked_run(
 
 
 @contextmanager
-def _closing(client: MlflowClient, run_id: str) -> Iterator[None]:
-    """Closes a run after the block: FINISHED, FAILED where it raises, KILLED on Ctrl-C."""
+def _closing(client: MlflowClient, run_id: str, end: int = RunStatus.FINISHED) -> Iterator[None]:
+    """Closes a run after the block: as `end`, FAILED where it raises, KILLED on Ctrl-C."""
     status = RunStatus.FAILED
     try:
         yield
-        status = RunStatus.FINISHED
+        status = end
     except KeyboardInterrupt:
         status = RunStatus.KILLED
         raise

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.grid import best_lr, grid, grid_row, summarise_grid
 from lesion_transfer.learning.network import build_network
 from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions, TrainingOptions
@@ -63,10 +64,19 @@ def test_a_row_says_what_was_trained_and_what_came_of_it():
     assert row["best_epoch"] == 1
     assert row["validation_auc"] == results[0].result.history[0]["validation_auc"]
     assert not [name for name in row if name.startswith("train_")]
+    stopped = grid_row(points[0], None, "too steep")
+    assert list(stopped) == list(row)
+    assert (row["stopped"], stopped["stopped"], stopped["n_validation"]) == ("", "too steep", 3)
+    assert stopped["best_epoch"] is None
+    assert math.isnan(stopped["validation_auc"])
 
 
 def rows(aucs: dict[float, list[float]]) -> list[dict[str, float]]:
-    return [{"lr": lr, "fold": k, "validation_auc": auc} for lr, all_ in aucs.items() for k, auc in enumerate(all_)]
+    return [
+        {"lr": lr, "fold": k, "validation_auc": auc, "stopped": ""}
+        for lr, all_ in aucs.items()
+        for k, auc in enumerate(all_)
+    ]
 
 
 def test_the_best_mean_over_the_folds_wins():
@@ -85,3 +95,18 @@ def test_ties_go_to_the_first_rate_and_undefined_means_lose():
     summary = summarise_grid(rows({1e-8: [math.nan, math.nan], 1e-3: [math.nan, 0.2]}))
     assert [(row["mean_auc"], row["n_folds"]) for row in summary] == [(None, 0), (0.2, 1)]
     assert best_lr(summary) == 1e-3
+
+
+def test_a_rate_at_which_one_fold_could_not_go_on_is_out_however_good_the_others_are():
+    table = rows({1.0: [0.9, math.nan], 1e-3: [0.6, 0.6], 1e-4: [math.nan, math.nan]})
+    table[1]["stopped"] = "too steep"
+    summary = summarise_grid(table)
+    assert [(row["mean_auc"], row["n_folds"], row["n_stopped"]) for row in summary] == [
+        (None, 0, 1),
+        (0.6, 2, 0),
+        (None, 0, 0),
+    ]
+    assert best_lr(summary) == 1e-3
+    assert best_lr([summary[0], summary[2]]) == 1e-4
+    with pytest.raises(TrainingError, match=r"None of the rates in cv\.lrs"):
+        best_lr(summary[:1])

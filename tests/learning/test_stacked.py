@@ -216,3 +216,54 @@ def test_an_alarm_names_the_member_and_its_epoch() -> None:
     ]
     with pytest.raises(TrainingError, match=r"of b is nan|b, epoch"):
         trained(hopeless, True)
+
+
+def with_steep_member() -> list[Member]:
+    """Those of `members`; the third takes such steps that its gradients have vanished by the fifth epoch."""
+    population = members(precision="compensated")
+    population[2] = replace(population[2], options=population[2].options.model_copy(update={"lr": 3.0}))
+    return population
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_who_cannot_go_on_stops_alone_where_that_is_asked_for(stacked: bool) -> None:
+    population, stops, told, done = with_steep_member(), {}, [], []
+    with pytest.raises(TrainingError, match=r"b, epoch 5, batch 1: the gradient of .* has vanished"):
+        trained(population, stacked)
+    results = trained(
+        population,
+        stacked,
+        on_stopped=stops.__setitem__,
+        on_epoch=lambda number, row: told.append((number, row["epoch"])),
+        on_result=lambda number, _: done.append(number),
+    )
+    assert list(stops) == [2]
+    assert done == [0, 1, 3, 4]
+    assert stops[2].reason.startswith("b, epoch 5, batch 1: the gradient of")
+    assert [row["epoch"] for row in stops[2].history] == [1, 2, 3, 4]
+    assert [epoch for number, epoch in told if number == 2] == [1, 2, 3, 4]
+    alone = trained([member for member in population if member.name != "b"], False)
+    assert_close(results, alone, rtol=1e-3, atol=1e-4)
+
+
+def test_a_stack_that_one_has_left_is_killed_and_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    population, stops = with_steep_member(), []
+    expected = trained(population, True, on_stopped=lambda _, stopped: stops.append(stopped))
+    kept = [
+        replace(member, place=StatePlace(tmp_path / str(number), str(number)))
+        for number, member in enumerate(population)
+    ]
+
+    def killed(number: int, row: dict[str, float]) -> None:
+        if number == 1 and row["epoch"] == 6:
+            raise KilledError
+
+    with contextlib.suppress(KilledError):
+        trained(kept, True, on_epoch=killed, on_stopped=lambda *_: None)
+    results = trained(kept, True, on_stopped=lambda _, stopped: stops.append(stopped))
+    assert [stopped.reason for stopped in stops] == [stops[0].reason] * 2
+    assert repr(stops[0].history) == repr(stops[1].history)
+    for one, other in zip(results, expected, strict=True):
+        assert repr(one.result.history) == repr(other.result.history)
+        for name, tensor in other.result.best_state.items():
+            assert torch.equal(one.result.best_state[name], tensor)

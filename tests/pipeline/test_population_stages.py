@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
 from lesion_transfer.cohorts.splits import SplitError
+from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.settings import HYPERPARAMETERS
 from lesion_transfer.stages.layout import Layout, StageError
 from lesion_transfer.stages.report_rows import phase_row
@@ -222,6 +223,34 @@ def test_the_first_replicate_is_what_a_pipeline_of_one_replicate_trains(again, t
     for phase in ("roulette", "ds1_full"):
         before = {name: data for name, data in files_of(trained.model(phase)).items() if "members" not in name}
         assert files_of(again.model(phase)) == before
+
+
+@pytest.mark.parametrize("backend", ["in_process", "ray"])
+def test_a_rate_that_cannot_go_on_is_out_of_the_grid_and_the_others_go_on(again, caplog, backend):
+    write_params(again.params, backend={"kind": backend, "workers": 2, "address": None})
+    content = YAML(typ="safe").load(again.params)
+    content["stack_members"] = backend == "in_process"
+    content["transfer"]["ds2_frozen"]["cv"]["lrs"] = [1e30, 0.001]
+    YAML().dump(content, again.params)
+    transfer(again, "ds2_frozen")
+    table = pd.read_csv(again.model("ds2_frozen") / "cv.csv", keep_default_na=False)
+    assert (table["stopped"] == "").tolist() == [False, False, True, True]
+    assert table["stopped"][0].startswith("The loss of ds2_frozen cv fold 0 is")
+    assert "the rate 1e+30 is out of the grid: The loss of ds2_frozen cv fold 0 is" in caplog.text
+    found = read_json(again.metrics("ds2_frozen"))["cross_validation"]
+    assert found["chosen_lr"] == 0.001
+    assert [(row["mean_auc"] is None, row["n_stopped"]) for row in found["rates"]] == [(True, 2), (False, 0)]
+    runs = runs_of(again)
+    assert runs["ds2_frozen"].info.status == "FINISHED"
+    stopped = runs["ds2_frozen cv lr 1e+30 fold 1"]
+    assert stopped.info.status == "FAILED"
+    assert stopped.data.tags["lesion.stopped"] == table["stopped"][1]
+    assert runs["ds2_frozen cv lr 0.001 fold 1"].info.status == "FINISHED"
+    content["transfer"]["ds2_frozen"]["cv"]["lrs"] = [1e30, 1e31]
+    YAML().dump(content, again.params)
+    with pytest.raises(TrainingError, match=r"None of the rates in cv\.lrs went through its folds"):
+        transfer(again, "ds2_frozen")
+    assert "FAILED" in {run.info.status for run in runs_of(again).values() if run.info.run_name == "ds2_frozen"}
 
 
 def test_folds_that_cannot_be_made_are_told_and_the_run_is_closed_as_failed(again):

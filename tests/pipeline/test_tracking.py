@@ -1,10 +1,13 @@
 """The MLflow mirror on a real sqlite store: one store whatever the process, runs closed however the block ends."""
 
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from lesion_transfer.tracking import (
     TrackingError,
     canonical,
     flatten,
+    open_store,
     pipeline_id,
     tracked_run,
     tracking_uri,
@@ -153,6 +157,21 @@ def test_a_relative_store_is_resolved_against_the_project(store, monkeypatch):
     assert tracking_uri(store) == f"sqlite:///{store}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking_uri(store) == "http://127.0.0.1:5000"
+
+
+def test_a_server_that_does_not_answer_is_told_and_one_that_refuses_is_mlflows_to_tell(store, monkeypatch):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with pytest.raises(TrackingError, match=rf"no MLflow server answers at http://127.0.0.1:{port} \(.*refused"):
+        open_store()
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(TrackingError, match=r"cannot be used: .*501"):
+            open_store()
+        server.shutdown()
 
 
 @pytest.mark.parametrize("text", ["1e-8", "1e-08", "0.00000001"])

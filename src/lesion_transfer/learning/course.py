@@ -72,6 +72,8 @@ class Course:
     on_state: OnState | None = None
     under_way: bool = False
     """Whether an epoch has begun and is not over."""
+    stopped: TrainingError | None = None
+    """Why it cannot go on, where others go on without it."""
 
     @property
     def epoch(self) -> int:
@@ -80,7 +82,9 @@ class Course:
 
     @property
     def over(self) -> bool:
-        """Whether all epochs are done, or the last ones brought nothing."""
+        """Whether all epochs are done, or the last ones brought nothing, or it has stopped."""
+        if self.stopped is not None:
+            return True
         done = self.epoch - 1
         return done >= self.options.epochs or self.parts.best.stalled(done, self.options.early_stopping_patience)
 

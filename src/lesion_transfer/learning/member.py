@@ -38,3 +38,17 @@ class Trained:
 
     result: TrainingResult
     seconds: float
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row an epoch."""
+        return self.result.history
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A member whose training could not go on: why, its whole epochs, and how long it took, as of `Trained`."""
+
+    reason: str
+    history: list[dict[str, float]]
+    seconds: float

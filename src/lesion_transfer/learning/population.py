@@ -13,7 +13,9 @@ from torch import Tensor
 
 from lesion_transfer.backends.backend import Backend, InProcess
 from lesion_transfer.learning.course import TrainingResult
+from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.member import Member as Member
+from lesion_transfer.learning.member import Stopped as Stopped
 from lesion_transfer.learning.member import Trained as Trained
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits
 from lesion_transfer.learning.resume import StateFile
@@ -36,6 +38,7 @@ class _Common:
     patch_pixels: int
     device: str | torch.device
     limits: GradientLimits
+    tolerant: bool
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,16 @@ class _Watchers:
     on_epoch: OnEpoch | None
     on_estimate: OnEstimate | None
 
-    def of(self, number: int, states: StateFile) -> Hooks:
-        """Those of one member."""
+    def of(self, number: int, states: StateFile, history: list[dict[str, float]]) -> Hooks:
+        """Those of one member; `history` gets its rows."""
+
+        def after_epoch(row: dict[str, float]) -> None:
+            history.append(row)
+            if self.on_epoch is not None:
+                self.on_epoch(number, row)
+
         return Hooks(
-            None if self.on_epoch is None else partial(self.on_epoch, number),
+            after_epoch,
             None if self.on_estimate is None else partial(self.on_estimate, number),
             states.state,
             states.keep,
@@ -76,6 +85,7 @@ def train_population(
     on_epoch: OnEpoch | None = None,
     on_estimate: OnEstimate | None = None,
     on_result: Callable[[int, Trained], None] | None = None,
+    on_stopped: Callable[[int, Stopped], None] | None = None,
 ) -> list[Trained]:
     """Trains each member as `training.train` would alone, to the same bytes, and returns them in their order.
 
@@ -83,27 +93,32 @@ def train_population(
     population of one member or one stack is trained in this process, whatever the back end. on_epoch: called after each
     epoch where members are trained in this process, else when a member has come back from its worker, once a row.
     on_estimate: called before a member's first epoch where members are trained in this process.
+    on_stopped: gets a member that `training.train` would have raised a TrainingError for; the others go on and are
+    returned without it. Where None the first such error is raised.
     Raises what `training.train` raises, and BackendError.
     """
     groups = stacks(members, frozen, device)
     backend = InProcess() if backend is None or len(groups) == 1 else backend
     images, bare = _without_images(members)
     tasks = [[bare[number] for number in group] for group in groups]
-    common = _Common(images, augmentation, frozen, patch_pixels, device, limits)
+    common = _Common(images, augmentation, frozen, patch_pixels, device, limits, on_stopped is not None)
     live = backend.in_process
 
-    def told(group: int, results: list[Trained]) -> None:
-        for number, trained in zip(groups[group], results, strict=True):
+    def told(group: int, outcomes: list[Trained | Stopped]) -> None:
+        for number, outcome in zip(groups[group], outcomes, strict=True):
             if on_epoch is not None and not live:
-                for row in trained.result.history:
+                for row in outcome.history:
                     on_epoch(number, row)
-            if on_result is not None:
-                on_result(number, trained)
+            if isinstance(outcome, Stopped):
+                assert on_stopped is not None
+                on_stopped(number, outcome)
+            elif on_result is not None:
+                on_result(number, outcome)
 
     watchers = _Watchers(on_epoch, on_estimate) if live else _Watchers(None, None)
-    results = backend.run(partial(_train_together, common, watchers), tasks, told)
-    by_number = dict(zip(chain(*groups), chain(*results), strict=True))
-    return [by_number[number] for number in range(len(members))]
+    outcomes = backend.run(partial(_train_together, common, watchers), tasks, told)
+    by_number = dict(zip(chain(*groups), chain(*outcomes), strict=True))
+    return [trained for number in range(len(members)) if isinstance(trained := by_number[number], Trained)]
 
 
 def _without_images(members: Sequence[Member]) -> tuple[list[Tensor], list[_Task]]:
@@ -120,22 +135,30 @@ def _without_images(members: Sequence[Member]) -> tuple[list[Tensor], list[_Task
     return images, tasks
 
 
-def _train_together(common: _Common, watchers: _Watchers, tasks: Sequence[_Task]) -> list[Trained]:
+def _train_together(common: _Common, watchers: _Watchers, tasks: Sequence[_Task]) -> list[Trained | Stopped]:
     """One member alone, or a stack of several."""
     members = [_with_images(task, common) for task in tasks]
     begun = time.monotonic()
     with ExitStack() as files:
         states = [files.enter_context(StateFile(member.place, member.name, len(members))) for member in members]
-        hooks = [watchers.of(task.number, state) for task, state in zip(tasks, states, strict=True)]
+        histories = [[] if state.state is None else list(state.state.history) for state in states]
+        hooks = [
+            watchers.of(task.number, state, history)
+            for task, state, history in zip(tasks, states, histories, strict=True)
+        ]
         results = _train_one(common, members[0], hooks[0]) if len(members) == 1 else _stack(common, members, hooks)
-    return [Trained(result, (time.monotonic() - begun) / len(members)) for result in results]
+    seconds = (time.monotonic() - begun) / len(members)
+    return [
+        Stopped(str(result), history, seconds) if isinstance(result, TrainingError) else Trained(result, seconds)
+        for result, history in zip(results, histories, strict=True)
+    ]
 
 
 def _with_images(task: _Task, common: _Common) -> Member:
     return replace(task.member, data=replace(task.member.data, images=common.images[task.images]))
 
 
-def _stack(common: _Common, members: Sequence[Member], hooks: Sequence[Hooks]) -> list[TrainingResult]:
+def _stack(common: _Common, members: Sequence[Member], hooks: Sequence[Hooks]) -> list[TrainingResult | TrainingError]:
     return train_stacked(
         members,
         hooks,
@@ -143,12 +166,13 @@ def _stack(common: _Common, members: Sequence[Member], hooks: Sequence[Hooks]) -
         patch_pixels=common.patch_pixels,
         device=common.device,
         limits=common.limits,
+        tolerant=common.tolerant,
     )
 
 
-def _train_one(common: _Common, member: Member, hooks: Hooks) -> list[TrainingResult]:
-    return [
-        train(
+def _train_one(common: _Common, member: Member, hooks: Hooks) -> list[TrainingResult | TrainingError]:
+    try:
+        result = train(
             copy.deepcopy(member.network),
             member.data,
             member.options,
@@ -165,4 +189,8 @@ def _train_one(common: _Common, member: Member, hooks: Hooks) -> list[TrainingRe
             resume_from=hooks.resume_from,
             on_state=hooks.on_state,
         )
-    ]
+    except TrainingError as error:
+        if not common.tolerant:
+            raise
+        return [error]
+    return [result]

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lesion_transfer.learning.alarm import nothing_alarming
 from lesion_transfer.learning.batches import Bank
 from lesion_transfer.learning.course import Course, OnEpoch, OnState, Sources, TrainingResult, encoder, prepare, set_up
-from lesion_transfer.learning.errors import NotFiniteError
+from lesion_transfer.learning.errors import NotFiniteError, TrainingError
 from lesion_transfer.learning.losses import sample_losses
 from lesion_transfer.learning.member import Member
 from lesion_transfer.learning.network import LesionNetwork
@@ -93,11 +93,13 @@ def train_stacked(
     patch_pixels: int = 65,
     device: str | torch.device = "cpu",
     limits: GradientLimits,
-) -> list[TrainingResult]:
+    tolerant: bool = False,
+) -> list[TrainingResult | TrainingError]:
     """Trains what one of `stacks` holds; each member's result as `training.train` gives it, but for rounding.
 
     float64 agrees to 1e-10. Each ends, resumes and is told of on its own: members may be at different epochs.
-    Raises what `training.train` raises.
+    tolerant: what `training.train` would raise of one member stands in the place of its result, and the others go on;
+    otherwise the first is raised.
     """
     device = torch.device(device)
     shared: dict[object, Sources] = {}
@@ -130,15 +132,28 @@ def train_stacked(
         present = [number for number, course in enumerate(courses) if not course.over or course.epoch > epoch]
         if stack is None or stack.numbers != present:
             fresh = stack is None
-            stack = _Stack(present, [courses[n] for n in present], [members[n] for n in present], limits, device)
+            mine, theirs = [courses[n] for n in present], [members[n] for n in present]
+            stack = _Stack(present, mine, theirs, limits, device, tolerant)
             if fresh:
                 _tell_estimate(stack, [hooks[n] for n in present])
         begun = time.monotonic()
         with held_back() if seconds < QUICK_SECONDS else nullcontext():
             for course, row in stack.epoch(epoch):
-                course.close_epoch(row)
+                with _stopping(course, tolerant):
+                    course.close_epoch(row)
         seconds = time.monotonic() - begun
-    return [course.result() for course in courses]
+    return [course.stopped or course.result() for course in courses]
+
+
+@contextmanager
+def _stopping(course: Course, tolerant: bool) -> Iterator[None]:
+    """An error of the block stops the course alone where that is tolerated."""
+    try:
+        yield
+    except TrainingError as error:
+        if not tolerant:
+            raise
+        course.stopped = error
 
 
 class _Stack:
@@ -151,14 +166,10 @@ class _Stack:
         members: Sequence[Member],
         limits: GradientLimits,
         device: torch.device,
+        tolerant: bool,
     ) -> None:
-        self.numbers, self.courses, self._members, self._limits, self._device = (
-            numbers,
-            courses,
-            members,
-            limits,
-            device,
-        )
+        self.numbers, self.courses, self._members = numbers, courses, members
+        self._limits, self._device, self._tolerant = limits, device, tolerant
         self.update = StackedUpdate([course.parts.update for course in courses])
         network: LesionNetwork = courses[0].parts.network
         dropout = [course.options.dropout for course in courses]
@@ -180,9 +191,13 @@ class _Stack:
         before = self.update.weights.clone()
         generators = self._generators("dropout", str(epoch))
         for number, batch in enumerate(self._batches(epoch), start=1):
-            active = [own and size > 0 for own, size in zip(learns, batch.sizes, strict=True)]
+            active = [
+                own and size > 0 and course.stopped is None
+                for own, size, course in zip(learns, batch.sizes, self.courses, strict=True)
+            ]
             losses, gradients = self.forward_and_back(batch, generators)
             self._check(losses.tolist(), self.layers.statistics(gradients).cpu().numpy(), active, number)
+            active = [own and course.stopped is None for own, course in zip(active, self.courses, strict=True)]
             if number == 1:
                 shares = self.update.measured_step(gradients, active)
                 for row, share in zip(rows, shares, strict=True):
@@ -191,7 +206,11 @@ class _Stack:
                 self.update.step(gradients, active)
         for row, share in zip(rows, self.update.moved_shares(before), strict=True):
             row["moved_weight_share"] = share
-        return [(course, row) for course, row, own in zip(self.courses, rows, learns, strict=True) if own]
+        return [
+            (course, row)
+            for course, row, own in zip(self.courses, rows, learns, strict=True)
+            if own and course.stopped is None
+        ]
 
     def forward_and_back(self, batch: "_Batch", generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
         """Losses (K,) and gradients (K, P)."""
@@ -229,12 +248,13 @@ class _Stack:
         for course, loss, own, seen, at_rest in zip(self.courses, losses, values, active, calm, strict=True):
             if not seen:
                 continue
-            course.check_loss(loss, number)
-            course.parts.recorder.note(course.epoch, own)
-            if at_rest:
-                course.parts.alarm.rest()
-            else:
-                course.parts.alarm.check(own, course.epoch, number)
+            with _stopping(course, self._tolerant):
+                course.check_loss(loss, number)
+                course.parts.recorder.note(course.epoch, own)
+                if at_rest:
+                    course.parts.alarm.rest()
+                else:
+                    course.parts.alarm.check(own, course.epoch, number)
 
     def _batches(self, epoch: int) -> "Iterator[_Batch]":
         """An epoch of every course, batch by batch, padded; a course with fewer batches has none in the last."""

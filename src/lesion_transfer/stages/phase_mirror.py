@@ -10,7 +10,7 @@ import pandas as pd
 from lesion_transfer.learning.grid import GridPoint
 from lesion_transfer.learning.metrics import METRICS
 from lesion_transfer.learning.options import TrainingOptions
-from lesion_transfer.learning.population import Trained
+from lesion_transfer.learning.population import Stopped, Trained
 from lesion_transfer.learning.training import TrainingResult
 from lesion_transfer.reporting.curves import metric_figure
 from lesion_transfer.reporting.pictures import to_screen_png_bytes
@@ -84,10 +84,10 @@ def mirror_rates(run: TrackedRun, chosen: float, summary: Sequence[Mapping[str, 
         run.log_metrics({key: value for key, value in values.items() if value is not None}, step=step)
 
 
-def mirror_grid_member(run: TrackedRun, start: Start, point: GridPoint, trained: Trained) -> None:
-    """One training of a phase's grid, as a child of the phase's run."""
+def mirror_grid_member(run: TrackedRun, start: Start, point: GridPoint, outcome: Trained | Stopped) -> None:
+    """One training of a phase's grid, as a child of the phase's run; FAILED where it could not go on."""
     name = f"cv lr {point.lr:g} fold {point.fold}" + (f" r{start.replicate:03d}" if start.replicate else "")
-    _mirror_member(run, start, name, point.member.options, trained, {"cv_fold": point.fold}, {})
+    _mirror_member(run, start, name, point.member.options, outcome, {"cv_fold": point.fold}, {})
 
 
 def mirror_replicate(run: TrackedRun, start: Start, trained: Trained, summary: Mapping[str, Any]) -> None:
@@ -101,16 +101,19 @@ def _mirror_member(
     start: Start,
     name: str,
     options: TrainingOptions,
-    trained: Trained,
+    outcome: Trained | Stopped,
     params: Mapping[str, object],
     tags: Mapping[str, str],
 ) -> None:
     known = {**options.model_dump(mode="json"), "phase": start.phase.name, "replicate": start.replicate, **params}
-    with run.child(f"{start.phase.name} {name}", params=known, tags=tags, seconds=trained.seconds) as child:
-        child.log_history([_epoch(row, start.epochs_before) for row in trained.result.history])
-        best = {key: value for key, value in trained.result.best_metrics.items() if key.startswith("validation_")}
-        child.log_metrics({f"best_{key}": value for key, value in best.items()})
-        child.log_metrics({"best_epoch": trained.result.best_epoch})
+    stopped = outcome.reason if isinstance(outcome, Stopped) else ""
+    full_name = f"{start.phase.name} {name}"
+    with run.child(full_name, params=known, tags=tags, seconds=outcome.seconds, stopped=stopped) as child:
+        child.log_history([_epoch(row, start.epochs_before) for row in outcome.history])
+        if isinstance(outcome, Trained):
+            best = outcome.result.best_metrics
+            child.log_metrics({f"best_{key}": best[key] for key in best if key.startswith("validation_")})
+            child.log_metrics({"best_epoch": outcome.result.best_epoch})
 
 
 def mirror_phase(

@@ -14,7 +14,7 @@ from lesion_transfer.cohorts.splits import inner_folds
 from lesion_transfer.cohorts.units import joining_rows
 from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.grid import GridPoint, best_lr, grid, grid_row, summarise_grid
-from lesion_transfer.learning.population import Trained, train_population
+from lesion_transfer.learning.population import Stopped, Trained, train_population
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.phase_mirror import mirror_grid_member
 from lesion_transfer.stages.phase_watch import PhaseWatch
@@ -65,7 +65,7 @@ def find_rates(
         for start in starts
         for point in grid(start.member(), _folds(settings, start, asked.folds), asked.lrs)
     ]
-    rows: list[dict[str, float]] = [{} for _ in points]
+    rows: list[dict[str, Any]] = [{} for _ in points]
     epochs = sum(start.options.epochs for start, _ in points)
     with progress_bar(f"{phase.name}: {asked.folds} folds x {len(asked.lrs)} rates", epochs) as move:
         watch = PhaseWatch(f"{phase.name} grid", [point.member.options for _, point in points], move)
@@ -75,6 +75,13 @@ def find_rates(
             start, point = points[number]
             rows[number] = grid_row(point, trained.result)
             mirror_grid_member(run, start, point, trained)
+
+        def after_stop(number: int, stopped: Stopped) -> None:
+            watch.finished(number)
+            start, point = points[number]
+            rows[number] = grid_row(point, None, stopped.reason)
+            mirror_grid_member(run, start, point, stopped)
+            log.warning("the rate %g is out of the grid: %s", point.lr, stopped.reason)
 
         train_population(
             [
@@ -94,6 +101,7 @@ def find_rates(
             on_epoch=watch.epoch,
             on_estimate=watch.estimate,
             on_result=after_member,
+            on_stopped=after_stop,
         )
     return [_rates([row for row, (own, _) in zip(rows, points, strict=True) if own is start]) for start in starts]
 
@@ -113,7 +121,7 @@ def _rows_sha256(point: GridPoint) -> str:
     return state_sha256({"train": data.train_rows, "validation": data.validation_rows})
 
 
-def _rates(rows: list[dict[str, float]]) -> Rates:
+def _rates(rows: list[dict[str, Any]]) -> Rates:
     return Rates(pd.DataFrame(rows), summarise_grid(rows))
 
 
