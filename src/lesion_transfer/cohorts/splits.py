@@ -152,7 +152,8 @@ def _replicate(
 def _outer_folds(table: pd.DataFrame, n_folds: int, seed: int, stream: tuple[str, ...]) -> np.ndarray:
     """(n,) the fold of each row; each with both classes where some draw gives that, else the first draw."""
     if table["unit"].nunique() < n_folds:
-        raise SplitError(f"{_counts(table)} cannot make {n_folds} folds; ask for fewer, or use more data.")
+        mend = "use more data" if n_folds == 2 else "ask for fewer, or use more data"
+        raise SplitError(f"{_counts(table)} cannot make {n_folds} folds; {mend}.")
     first = None
     for attempt in range(ATTEMPTS):
         folds = np.full(len(table), -1)

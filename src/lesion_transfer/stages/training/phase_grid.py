@@ -79,9 +79,10 @@ def find_rates(
         def after_stop(number: int, stopped: Stopped) -> None:
             watch.finished(number)
             start, point = points[number]
-            rows[number] = grid_row(point, None, stopped.reason)
             mirror_grid_member(run, start, point, stopped)
-            log.warning("the rate %g is out of the grid: %s", point.lr, stopped.reason)
+            if not any(row.get("stopped") for row in rows if row.get("lr") == point.lr):
+                log.warning("the rate %g is out of the grid: %s", point.lr, stopped.reason)
+            rows[number] = grid_row(point, None, stopped.reason)
 
         train_population(
             [
@@ -122,7 +123,7 @@ def _rows_sha256(point: GridPoint) -> str:
 
 
 def _rates(rows: list[dict[str, Any]]) -> Rates:
-    return Rates(pd.DataFrame(rows), summarise_grid(rows))
+    return Rates(pd.DataFrame(rows).astype({"best_epoch": "Int64"}), summarise_grid(rows))
 
 
 def _folds(settings: Settings, start: Start, n_folds: int) -> torch.Tensor:
