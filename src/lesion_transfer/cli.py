@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -41,8 +42,16 @@ CohortName = Annotated[str, typer.Argument(metavar="COHORT", help="an entry of `
 PhaseName = Annotated[str, typer.Argument(metavar="PHASE", help="an entry of `transfer` in params.yaml")]
 Threshold = Annotated[float, typer.Option(min=0, max=1, help="a finding is called positive from this probability on")]
 Draws = Annotated[int, typer.Option(min=100, help="draws of patients")]
-BootstrapSeed = Annotated[int, typer.Option("--seed", min=0, help="of the draws; params.yaml's gives evaluate's")]
+BootstrapSeed = Annotated[int, typer.Option("--seed", min=0, help="of all random draws")]
 AsJson = Annotated[bool, typer.Option("--json", help="as JSON, with all digits")]
+
+
+def _refuse_idle(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """A usage error for an option that was given where it would do nothing."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name))
+        if parameter.name in names and given is not None and given.name == "COMMANDLINE":
+            raise typer.BadParameter(f"{parameter.opts[0]} {why}")
 
 
 def _say_versions(asked: bool) -> None:
@@ -82,7 +91,10 @@ def settings() -> None:
 
 @app.command(rich_help_panel=DATA)
 def acquire(dataset: DatasetName) -> None:
-    """Take in a data set as published: its tables and a manifest of all files (a phantom is generated first)."""
+    """Take in a data set as published: its tables and a manifest of all files (a phantom is generated first).
+
+    Writes data/raw/DATASET.
+    """
     from lesion_transfer.stages.acquire import acquire as stage
 
     stage(find_layout(), dataset)
@@ -90,7 +102,10 @@ def acquire(dataset: DatasetName) -> None:
 
 @app.command(rich_help_panel=DATA)
 def cohort(cohort: CohortName) -> None:
-    """Cut the findings of a data set out as patches around the lesion, in mm, on one grid."""
+    """Cut the findings of a data set out as patches around the lesion, in mm, on one grid.
+
+    Writes data/cohorts/COHORT; what could not be cut out stands in its excluded.csv, with the reason.
+    """
     from lesion_transfer.stages.cohort import cohort as stage
 
     stage(find_layout(), cohort)
@@ -98,7 +113,10 @@ def cohort(cohort: CohortName) -> None:
 
 @app.command(rich_help_panel=DATA)
 def check(cohort: CohortName) -> None:
-    """Prove a cohort against its source: dots drawn at the lesions must land in the centre of every patch."""
+    """Prove a cohort against its source: dots drawn at the lesions must land in the centre of every patch.
+
+    Writes reports/checks/COHORT.json, and red_dots.png and alignment.png in reports/checks/COHORT.
+    """
     from lesion_transfer.stages.check import check as stage
 
     stage(find_layout(), cohort)
@@ -106,7 +124,10 @@ def check(cohort: CohortName) -> None:
 
 @app.command(rich_help_panel=DATA)
 def split(dataset: DatasetName) -> None:
-    """Assign the patients of a data set to train, validation, test and folds, once for all its cohorts."""
+    """Assign the patients of a data set to train, validation, test and folds, once for all its cohorts.
+
+    Writes data/splits/DATASET.csv.
+    """
     from lesion_transfer.stages.split import split as stage
 
     stage(find_layout(), dataset)
@@ -114,7 +135,10 @@ def split(dataset: DatasetName) -> None:
 
 @app.command(rich_help_panel=DATA)
 def assign() -> None:
-    """Give each row of every cohort the subset of its patient, and fail on any leak."""
+    """Give each row of every cohort the subset of its patient, and fail on any leak.
+
+    Writes data/assigned, a table a cohort.
+    """
     from lesion_transfer.stages.assign import assign as stage
 
     stage(find_layout())
@@ -122,7 +146,10 @@ def assign() -> None:
 
 @app.command(rich_help_panel=DATA)
 def outer() -> None:
-    """Assign the outer folds of the ledger: every patient of the target is tested once a repeat."""
+    """Assign the outer folds of the ledger: every patient of the target is tested once a repeat.
+
+    Writes data/outer_folds.csv.
+    """
     from lesion_transfer.stages.outer import outer as stage
 
     stage(find_layout())
@@ -130,7 +157,10 @@ def outer() -> None:
 
 @app.command(rich_help_panel=MODELS)
 def roulette() -> None:
-    """Score random initialisations on the target's validation rows; the best is where ds1_full starts."""
+    """Score random initialisations on the target's validation rows; the best is where ds1_full starts.
+
+    Writes models/roulette.
+    """
     from lesion_transfer.stages.roulette import roulette as stage
 
     stage(find_layout())
@@ -138,7 +168,10 @@ def roulette() -> None:
 
 @app.command(rich_help_panel=MODELS)
 def train() -> None:
-    """Train phase ds1_full: the whole network on the target."""
+    """Train phase ds1_full: the whole network on the target.
+
+    Writes models/ds1_full and reports/ds1_full.json.
+    """
     from lesion_transfer.stages.train import train as stage
 
     stage(find_layout())
@@ -146,7 +179,10 @@ def train() -> None:
 
 @app.command(rich_help_panel=MODELS)
 def transfer(phase: PhaseName) -> None:
-    """Train one later phase: start, decision maker and freezing as its entry says."""
+    """Train one later phase: start, decision maker and freezing as its entry says.
+
+    Writes models/PHASE and reports/PHASE.json.
+    """
     from lesion_transfer.stages.transfer import transfer as stage
 
     stage(find_layout(), phase)
@@ -154,7 +190,10 @@ def transfer(phase: PhaseName) -> None:
 
 @app.command(rich_help_panel=MODELS)
 def ledger() -> None:
-    """Train every arm in every outer fold and say, with intervals, what the target gained."""
+    """Train every arm in every outer fold and say, with intervals, what the target gained.
+
+    Writes models/arms and reports/ledger.json; folds that an earlier call finished are kept.
+    """
     from lesion_transfer.stages.ledger import ledger as stage
 
     stage(find_layout())
@@ -162,7 +201,10 @@ def ledger() -> None:
 
 @app.command(rich_help_panel=MODELS)
 def reproduction() -> None:
-    """Train the thesis's chapter 5: one network on stacked sequences, 80/10/10 by patient, with a written report."""
+    """Train the thesis's chapter 5: one network on stacked sequences, 80/10/10 by patient, with a written report.
+
+    Writes models/reproduction and reports/reproduction.md.
+    """
     from lesion_transfer.stages.reproduction import reproduction as stage
 
     stage(find_layout())
@@ -183,7 +225,10 @@ def challenge(
 
 @app.command(rich_help_panel=MODELS)
 def evaluate() -> None:
-    """Compare before and after on the untouched test subset, with intervals over patients."""
+    """Compare before and after on the untouched test subset, with intervals over patients.
+
+    Writes reports/evaluation.json and reports/curves.csv.
+    """
     from lesion_transfer.stages.evaluate import evaluate as stage
 
     stage(find_layout())
@@ -191,19 +236,24 @@ def evaluate() -> None:
 
 @app.command(rich_help_panel=MODELS)
 def baselines(
+    context: typer.Context,
     folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="of published PROSTATEx tables")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="of the cross-validation of FOLDER")] = 10,
-    folds: Annotated[int, typer.Option(min=2)] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="of each repeat")] = 5,
     draws: Draws = 2000,
     seed: BootstrapSeed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """What reaches how far without the network, in its own folds; of FOLDER: the baselines that need no image."""
+    """What reaches how far without the network, in its own folds; of FOLDER: the baselines that need no image.
+
+    Without FOLDER writes reports/baselines.json and reports/baselines.csv, as params.yaml says.
+    """
     from lesion_transfer.stages.baselines import baselines as stage
     from lesion_transfer.stages.baselines import published_baselines
     from lesion_transfer.stages.terminal import baselines_table
 
     if folder is None:
+        _refuse_idle(context, ("repeats", "folds", "draws", "seed", "as_json"), "goes with FOLDER")
         stage(find_layout())
         return
     content = published_baselines(folder, seed, draws, repeats, folds)
@@ -223,7 +273,10 @@ def report() -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def preset(name: Annotated[str, typer.Argument(metavar="demo|thesis|thesis-faithful", help="whose values")]) -> None:
-    """Rewrite params.yaml's values: the demo's, the thesis's, or the thesis's with its own slice rule and loss too."""
+    """Rewrite params.yaml's values, comments kept: the demo's, the thesis's, or all that the thesis did.
+
+    thesis-faithful: with what `thesis` mends (slice rule, loss, selection, validation, z-scores, float32 updates).
+    """
     from lesion_transfer.stages.preset import apply_preset
 
     changed = apply_preset(find_layout(), name)
@@ -232,6 +285,7 @@ def preset(name: Annotated[str, typer.Argument(metavar="demo|thesis|thesis-faith
 
 @app.command(rich_help_panel=TOOLS)
 def predict(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="a model's folder, or a phase of this project")],
     folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="a cohort or a patch archive")] = None,
     out: Annotated[Path | None, typer.Option(help="the predictions as a CSV; needed with FOLDER")] = None,
@@ -240,7 +294,7 @@ def predict(
     patient: Annotated[str | None, typer.Option(help="the PatientID, where DICOM holds several")] = None,
     copies: Annotated[int, typer.Option(min=0, help="augmented copies beside the plain prediction")] = 11,
     allow_identified: Annotated[
-        bool, typer.Option("--allow-identified", help="of DICOM that does not say that identity was removed")
+        bool, typer.Option("--allow-identified", help="read DICOM that does not say that identity was removed")
     ] = False,
 ) -> None:
     """The probability of a positive finding, of new images: a cohort, a patch archive, or one patient's DICOM."""
@@ -250,6 +304,8 @@ def predict(
         raise typer.BadParameter("give either FOLDER, or --dicom with --position-lps")
     if dicom is None and out is None:
         raise typer.BadParameter("--out: the CSV to write is missing")
+    if dicom is None:
+        _refuse_idle(context, ("position", "patient", "allow_identified"), "goes with --dicom")
     if out is not None:
         tool.refuse_foreign_file(out)
     opened = tool.open_model(model)
@@ -312,7 +368,7 @@ def compare(
     before: Annotated[Path, typer.Argument(metavar="BEFORE", help="a predictions.csv")],
     after: Annotated[Path, typer.Argument(metavar="AFTER", help="another one, of the same findings")],
     subset: Annotated[str | None, typer.Option(help="of both tables; default: test where there is one")] = None,
-    replicate: Annotated[int, typer.Option(min=0)] = 0,
+    replicate: Annotated[int, typer.Option(min=0, help="whose rows of both tables")] = 0,
     threshold: Threshold = 0.5,
     draws: Draws = 2000,
     seed: BootstrapSeed = 1,
@@ -413,6 +469,7 @@ def series(dataset: DatasetName) -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def download(
+    context: typer.Context,
     dataset: Annotated[str, typer.Argument(metavar="prostatex|lungx|brain", help="which published data set")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where to put it; a second call goes on from there")],
     channel: Annotated[list[str] | None, typer.Option(help="only this channel, as t2; may be repeated")] = None,
@@ -426,6 +483,8 @@ def download(
     """Fetch just the series that the cohorts need from the NCI Imaging Data Commons, and say what you have to fetch."""
     from lesion_transfer.stages import download as tool
 
+    if not dry_run:
+        _refuse_idle(context, ("as_csv",), "goes with --dry-run")
     console = Console()
     plan = tool.plan_download(dataset, folder, channel or (), patient or ())
     if dry_run and as_csv:

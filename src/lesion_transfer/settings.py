@@ -259,10 +259,6 @@ class Settings(TrainingOptions):
         rest = (Phase(n, e.cohort, e.start, e.decision_maker, e.frozen) for n, e in self.transfer.items())
         return {phase.name: phase for phase in (first, *rest)}
 
-    def ordered_phases(self) -> list[Phase]:
-        """The phases in the order in which they can be trained."""
-        return order_phases(self.phases.values())
-
     def hyperparameters(self, phase: str) -> TrainingOptions:
         """Those of one phase, with null replaced by the top level's value."""
         top = TrainingOptions(**{key: getattr(self, key) for key in HYPERPARAMETERS})

@@ -101,7 +101,7 @@ def lesion_patches(options: LesionOptions, labels: list[bool], signal: float) ->
     rows = []
     for n, label in enumerate(labels):
         lesion = draw_lesion(11, ("patch", str(n)), label, 1.0, options, signal)
-        canvas = blank(across, across, axis(0, 1, 1), 0.0)
+        canvas = blank(across, across, axis(0, 1, 1))
         add_lesion(canvas, lesion, 1.0, options)
         canvas.pixels[...] += np.float32(0.08) * noise(named_generator(12, str(n)), canvas.pixels.shape)
         rows.append(features(canvas.pixels[0]))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from lesion_transfer.settings import HYPERPARAMETERS, SettingsError, load_settings, settings_from
+from lesion_transfer.transfer.plan import order_phases
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = YAML(typ="safe").load(ROOT / "params.yaml")
@@ -42,7 +43,7 @@ def test_a_sentence_has_the_key_as_it_is_written(values, sentence):
 
 def test_the_committed_settings_are_valid_and_have_the_seven_phases():
     settings = load_settings(ROOT / "params.yaml")
-    assert [phase.name for phase in settings.ordered_phases()] == [
+    assert [phase.name for phase in order_phases(settings.phases.values())] == [
         *("ds1_full", "ds2_frozen", "ds2_full", "ds3_frozen", "ds3_full", "ds4_frozen", "ds4_full")
     ]
 
@@ -187,7 +188,7 @@ def test_a_fourth_body_part_is_two_more_entries():
     entry = {"cohort": "knee", "decision_maker": "reset", "frozen": True, "start": "ds3_full"}
     content["transfer"]["ds5_frozen"] = entry
     content["transfer"]["ds4_frozen"]["start"] = "ds5_frozen"
-    names = [phase.name for phase in settings_from(content).ordered_phases()]
+    names = [phase.name for phase in order_phases(settings_from(content).phases.values())]
     assert names.index("ds3_full") < names.index("ds5_frozen") < names.index("ds4_frozen")
 
 

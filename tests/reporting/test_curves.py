@@ -1,4 +1,3 @@
-import pandas as pd
 import pytest
 
 from lesion_transfer.reporting.curves import CURVE_METRICS, SELECTED_ON, metric_figure, metric_grid
@@ -23,12 +22,6 @@ def test_both_curves_the_best_epoch_and_the_drop_of_the_learning_rate(history):
 def test_a_constant_learning_rate_shows_no_drop(history):
     (axes,) = metric_figure(history.assign(lr=1e-9), "auc", "AUC").axes
     assert set(lines(axes)) == {"train", SELECTED_ON}
-
-
-def test_further_replicates_are_faint(history):
-    both = pd.concat([history, history.assign(replicate=1, validation_auc=0.5)])
-    (axes,) = metric_figure(both, "auc", "AUC").axes
-    assert [line.get_alpha() for line in axes.get_lines() if len(line.get_xdata()) == 12] == [1.0, 0.25, 1.0, 0.25]
 
 
 def test_one_epoch_is_a_visible_point(history):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_transfer.cohorts.cohort import (
+    EXCLUDED_COLUMNS,
     NUMERIC_SUFFIXES,
     POSITION_COLUMNS,
     Cohort,
@@ -27,7 +28,6 @@ from lesion_transfer.datasets.reasons import Reason
 from lesion_transfer.datasets.refusal import RefusalError
 from lesion_transfer.files import replacing, write_csv, write_json
 
-EXCLUDED_COLUMNS = ("patient_id", "finding_id", "reason", "finding_key", "detail")
 FINDING_COLUMNS = ("finding_key", "patient_id", "finding_id", "label", "zone", "group", "concern", *POSITION_COLUMNS)
 CHANNEL_COLUMNS = ("series_uid", "sop_uid", "file", *NUMERIC_SUFFIXES, "phash")
 

@@ -30,6 +30,8 @@ NUMERIC_SUFFIXES = (
 """Columns CHANNEL_SUFFIX of findings.csv that hold numbers; every other column is text."""
 POSITION_COLUMNS = ("position_x_lps_mm", "position_y_lps_mm", "position_z_lps_mm")
 """Where the lesion lies in the patient; empty where unknown."""
+EXCLUDED_COLUMNS = ("patient_id", "finding_id", "reason", "finding_key", "detail")
+"""Columns of excluded.csv."""
 _LABELS = {"true": True, "false": False, "": None}
 _ROWS_AT_ONCE = 256
 
@@ -83,8 +85,20 @@ class Cohort:
     @property
     def patches(self) -> np.ndarray:
         """(n, channels, patch_pixels, patch_pixels): a view of the images without their margin."""
-        inner = slice(self.margin_pixels, self.margin_pixels + self.patch_pixels)
-        return self.images[:, :, inner, inner]
+        return self.images[:, :, self.inner, self.inner]
+
+    @property
+    def inner(self) -> slice:
+        """Of the stored rows, or columns, those of the final patch."""
+        return slice(self.margin_pixels, self.margin_pixels + self.patch_pixels)
+
+    @property
+    def excluded(self) -> pd.DataFrame:
+        """excluded.csv, text: the findings that could not be cut out, and why; none where there is no such file."""
+        path = self.folder / "excluded.csv"
+        if not path.is_file():
+            return pd.DataFrame(columns=list(EXCLUDED_COLUMNS))
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def load_cohort(folder: Path, info: Mapping[str, Any] | None = None) -> Cohort:

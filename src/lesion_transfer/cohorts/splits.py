@@ -37,9 +37,9 @@ def read_splits(path: Path) -> pd.DataFrame:
 def assign_patients(findings: pd.DataFrame, options: SplitOptions, has_test: bool, seed: int) -> pd.DataFrame:
     """finding_key, patient_id, replicate (0..), subset, fold (Int64 0.., empty for test): a finding once a replicate.
 
-    findings: the union over the data set's cohorts: finding_key, patient_id, label (True, False, None), group,
-    image_sha256; a finding may stand in several rows. Patients joined by a group or an equal image are one unit and
-    stay together. Test subset, validation subset and outer folds are drawn by scikit-learn's StratifiedGroupKFold over
+    findings: the union over the data set's cohorts: finding_key, patient_id, label (True, False, None) and any of
+    units.JOINING_COLUMNS; a finding may stand in several rows. Patients who are joined by these are one unit and stay
+    together. Test subset, validation subset and outer folds are drawn by scikit-learn's StratifiedGroupKFold over
     units, stratified by label (unknown labels as a class of their own). Shares are of the whole: 0.1 and 0.1 give
     80/10/10 (THESIS 4); without a test subset source_validation_share is used. The folds lie over everything but the
     test subset, whatever its split into train and validation. Every replicate draws all of it anew.

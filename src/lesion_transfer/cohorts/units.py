@@ -1,4 +1,4 @@
-"""Which patients no split may separate: those joined by a group of duplicates, an equal image or one DICOM instance."""
+"""Which patients no split may separate: those joined by an equal value in one of JOINING_COLUMNS."""
 
 from collections.abc import Iterator, Mapping
 

@@ -133,11 +133,24 @@ def paired_p_value(
     drawn = weighted_metric(metric, labels, second, draws, threshold) - weighted_metric(
         metric, labels, first, draws, threshold
     )
-    defined = drawn[~np.isnan(drawn)]
-    if len(defined) == 0:
+    return two_sided_p(drawn[~np.isnan(drawn)])
+
+
+def percentile_interval(drawn: np.ndarray, confidence: float) -> tuple[float | None, float | None]:
+    """Low and high of defined draws (n,); None for both where there is none."""
+    if len(drawn) == 0:
+        return None, None
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def two_sided_p(drawn: np.ndarray) -> float | None:
+    """Twice the smaller share of defined draws (n,) on one side of 0, the data counted as a draw; None where n = 0."""
+    if len(drawn) == 0:
         return None
-    tails = min((defined <= 0).sum(), (defined >= 0).sum())
-    return float(min(1.0, 2 * (1 + tails) / (len(defined) + 1)))
+    smaller = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    return min(1.0, 2 * (1 + smaller) / (1 + len(drawn)))
 
 
 def paired_difference(
@@ -189,8 +202,7 @@ def _estimate(
         elif len(defined) == 0:
             notes.append("no interval: not defined in any draw")
         else:
-            tail = (1 - confidence) / 2
-            low, high = (float(bound) for bound in np.quantile(defined, [tail, 1 - tail]))
+            low, high = percentile_interval(defined, confidence)
             if low == high:
                 # A value at its limit (such as an AUC of 1) does not vary under resampling; that is no certainty.
                 notes.append("does not vary under resampling, which does not make it certain")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lesion_transfer.evaluation.bootstrap import CONFIDENCE
+from lesion_transfer.evaluation.bootstrap import CONFIDENCE, percentile_interval, two_sided_p
 from lesion_transfer.evaluation.predictions import PredictionsError, labelled
 from lesion_transfer.evaluation.weighted import weighted_metric
 
@@ -155,7 +155,8 @@ def estimate(
     cells = scores.point[~np.isnan(scores.point)]
     drawn = _row_means(scores.drawn)
     defined = drawn[~np.isnan(drawn)]
-    low, high, p_patients = _over_patients(defined, confidence)
+    low, high = percentile_interval(defined, confidence)
+    p_patients = two_sided_p(defined)
     low_trainings, high_trainings, p_trainings = _over_trainings(cells, defined, test_to_train, confidence)
     known = [mean for mean in by_repeat if mean is not None]
     return LedgerEstimate(
@@ -176,15 +177,6 @@ def estimate(
 
 Interval = tuple[float | None, float | None, float | None]
 """low, high, p."""
-
-
-def _over_patients(drawn: np.ndarray, confidence: float) -> Interval:
-    if len(drawn) == 0:
-        return None, None, None
-    tail = (1 - confidence) / 2
-    low, high = (float(bound) for bound in np.quantile(drawn, [tail, 1 - tail]))
-    smaller = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return low, high, min(1.0, 2 * (1 + smaller) / (1 + len(drawn)))
 
 
 def _over_trainings(cells: np.ndarray, drawn: np.ndarray, test_to_train: float, confidence: float) -> Interval:

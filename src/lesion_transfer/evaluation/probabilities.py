@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lesion_transfer.evaluation.bootstrap import CONFIDENCE, estimates, patient_draws
+from lesion_transfer.evaluation.bootstrap import CONFIDENCE, estimates, patient_draws, percentile_interval
 from lesion_transfer.evaluation.calibration import (
     apply_temperature,
     brier_score,
@@ -113,9 +113,8 @@ def _value(score: Weighted, labels: np.ndarray, probabilities: np.ndarray) -> fl
 
 def _interval(
     score: Weighted, labels: np.ndarray, probabilities: np.ndarray, draws: np.ndarray, confidence: float
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     value = _value(score, labels, probabilities)
     drawn = score(labels, probabilities, draws[draws.sum(axis=1) > 0])
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return {"value": value, "low": float(low), "high": float(high)}
+    low, high = percentile_interval(drawn, confidence)
+    return {"value": value, "low": low, "high": high}

@@ -60,13 +60,13 @@ def index_version() -> str:
     return str(idc_index_data.__version__)
 
 
-def listed_series(collection: str, index: Path | None = None) -> list[RemoteSeries]:
+def listed_series(collection: str) -> list[RemoteSeries]:
     """The collection's original images (no segmentations or reports of others), by patient, study and number.
 
-    index: a Parquet file with the index's columns; by default the one that the package holds. No network is used.
+    As of the index that the package holds; no network is used.
     """
     table = pyarrow.parquet.read_table(
-        index or idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
+        idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
         columns=list(_COLUMNS),
         filters=[("collection_id", "=", collection)],
     )

@@ -50,7 +50,7 @@ class PhaseRow:
     name: str
     cohort: str
     start: str
-    """The phase whose best model it starts from; "roulette" or "random" for the first."""
+    """The phase whose best model it starts from; for the first "roulette", or which of the user's models."""
     decision_maker: str
     """keep, reset, or the phase whose decision maker is attached."""
     frozen: bool

@@ -1,7 +1,6 @@
 """Curves of one training: a figure a metric, and all metrics as small multiples.
 
-`history` is a phase's history.csv: a row an epoch and replicate, columns `epoch, replicate, lr, train_METRIC,
-validation_METRIC`. The first replicate is drawn strong, further ones faint.
+`history` is a phase's history.csv: a row an epoch, columns `epoch, lr, train_METRIC, validation_METRIC`.
 """
 
 import numpy as np
@@ -73,18 +72,9 @@ def _draw(axes: Axes, history: pd.DataFrame, metric: str, best_epoch: int | None
         column = f"{subset}_{metric}"
         if column not in history:
             continue
-        for index, rows in enumerate(_replicates(history)):
-            # A single epoch is a point, which a line alone would not show.
-            marker = "o" if len(rows) == 1 else None
-            axes.plot(
-                rows["epoch"],
-                rows[column],
-                color=color,
-                alpha=1.0 if index == 0 else 0.25,
-                linewidth=1.8 if index == 0 else 1.0,
-                marker=marker,
-                label=label if index == 0 else None,
-            )
+        # A single epoch is a point, which a line alone would not show.
+        marker = "o" if len(history) == 1 else None
+        axes.plot(history["epoch"], history[column], color=color, linewidth=1.8, marker=marker, label=label)
     _mark_best(axes, history, metric, best_epoch)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
     limit_to_metric(axes, metric)
@@ -94,22 +84,20 @@ def _mark_best(axes: Axes, history: pd.DataFrame, metric: str, best_epoch: int |
     if best_epoch is None:
         return
     axes.axvline(best_epoch, color=INK, linewidth=1, linestyle="--", label=f"best epoch ({best_epoch})")
-    first = _replicates(history)[0]
     column = f"validation_{metric}"
     if column in history:
-        at_best = first.loc[first["epoch"] == best_epoch, column]
+        at_best = history.loc[history["epoch"] == best_epoch, column]
         axes.plot([best_epoch] * len(at_best), at_best, "o", color=VALIDATION, markeredgecolor=INK, zorder=4)
 
 
 def _mark_lr_drops(axes: Axes, history: pd.DataFrame) -> None:
     if "lr" not in history:
         return
-    first = _replicates(history)[0]
-    rates = first["lr"].to_numpy(dtype=float)
+    rates = history["lr"].to_numpy(dtype=float)
     drops = np.flatnonzero(rates[1:] < rates[:-1]) + 1
     label = "learning rate dropped (plateau)"
     for number, row in enumerate(drops):
-        epoch = float(first["epoch"].iloc[row])
+        epoch = float(history["epoch"].iloc[row])
         axes.axvline(epoch, color=MUTED, linewidth=1, linestyle=":", label=label if number == 0 else None)
         axes.annotate(
             f"{rates[row]:.0e}",
@@ -120,9 +108,3 @@ def _mark_lr_drops(axes: Axes, history: pd.DataFrame) -> None:
             fontsize=7,
             color=MUTED,
         )
-
-
-def _replicates(history: pd.DataFrame) -> list[pd.DataFrame]:
-    if "replicate" not in history:
-        return [history]
-    return [rows for _, rows in history.groupby("replicate", sort=True)]

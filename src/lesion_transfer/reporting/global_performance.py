@@ -32,7 +32,7 @@ def global_performance_figure(
 
     histories: history.csv by phase, in the order of the pipeline. A phase's curve is `target_{train,validation}_METRIC`
     (DS1's best decision maker on the current extractor); the first phase, which trains on the target itself, has
-    none of these and shows its own. The first replicate is shown.
+    none of these and shows its own.
     """
     if not histories:
         raise ValueError("There is no history to draw the global performance of.")
@@ -40,8 +40,7 @@ def global_performance_figure(
     axes = figure.add_subplot()
     limit_to_metric(axes, metric)
     start = 0
-    for number, (phase, history) in enumerate(histories.items()):
-        rows = _first_replicate(history)
+    for number, (phase, rows) in enumerate(histories.items()):
         end = start + len(rows)
         is_frozen = phase in frozen
         axes.axvspan(
@@ -92,9 +91,3 @@ def global_performance_figure(
 def _target_column(rows: pd.DataFrame, subset: str, metric: str, *, is_first: bool) -> str | None:
     candidates = [f"target_{subset}_{metric}"] + ([f"{subset}_{metric}"] if is_first else [])
     return next((name for name in candidates if name in rows), None)
-
-
-def _first_replicate(history: pd.DataFrame) -> pd.DataFrame:
-    if "replicate" not in history:
-        return history
-    return history[history["replicate"] == history["replicate"].min()]

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lesion_transfer.evaluation.metrics import METRICS
 from lesion_transfer.reporting.content import CohortRow, DatasetRow
+from lesion_transfer.reporting.numbers import estimate_text
 from lesion_transfer.reporting.report import flattened
 from lesion_transfer.reporting.style import metric_label
 
@@ -95,15 +96,6 @@ def render_model_card(card: ModelCard) -> str:
     return environment.get_template("model_card.md").render(
         card=card, settings=list(flattened(card.hyperparameters)), image=list(flattened(card.target))
     )
-
-
-def estimate_text(found: Mapping[str, Any] | None) -> str:
-    """0.700 [0.600, 0.800] and its note; an undefined one says why."""
-    if found is None or found["value"] is None:
-        return (found or {}).get("note") or "not defined"
-    interval = "" if found["low"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
-    note = f"; {found['note']}" if found.get("note") else ""
-    return f"{found['value']:.3f}{interval}{note}"
 
 
 def _value(value: float | None) -> str:

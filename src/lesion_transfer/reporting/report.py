@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lesion_transfer.evaluation.compare import conclusion
 from lesion_transfer.evaluation.metrics import METRICS
 from lesion_transfer.reporting.content import ReportContent
+from lesion_transfer.reporting.numbers import signed
 from lesion_transfer.reporting.pictures import Picture
 from lesion_transfer.reporting.style import metric_label
 
@@ -93,8 +94,7 @@ def _number(value: float | None) -> str:
 
 
 def _signed(value: float | None) -> str:
-    # The minus sign has the width of the plus, so that columns of numbers align.
-    return "–" if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+    return "–" if value is None else signed(value)
 
 
 def _data_uri(picture: Picture) -> str:

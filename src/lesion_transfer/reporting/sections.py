@@ -13,6 +13,7 @@ from lesion_transfer.reporting.discrimination import (
     discrimination_figure,
 )
 from lesion_transfer.reporting.lesion_pictures import LesionPicture, lesions_figure
+from lesion_transfer.reporting.numbers import estimate_text
 from lesion_transfer.reporting.pictures import Picture, to_png_bytes
 
 SIDES = ("before", "after")
@@ -34,17 +35,21 @@ def baselines_section(baselines: Mapping[str, Any], evaluation: Mapping[str, Any
         note = "" if entry["available"] else f"not available: {entry['reason']}"
         rows.append(AucRow(label, entry["test"], note=note))
         table.append(
-            (label, _estimate(entry["test"]), _estimate(entry["cross_validated"]), note or entry["description"])
+            (label, estimate_text(entry["test"]), estimate_text(entry["cross_validated"]), note or entry["description"])
         )
     for cohort, shortcuts in baselines["shortcuts"].items():
         if not any(entry["available"] for entry in shortcuts.values()):
             continue  # a cohort without labels
         for name, entry in shortcuts.items():
             note = f"not available: {entry['reason']}" if not entry["available"] else entry["description"]
-            row = (f"{cohort}: {name.replace('_', ' ')}", _estimate(entry["test"]), _estimate(entry["cross_validated"]))
+            row = (
+                f"{cohort}: {name.replace('_', ' ')}",
+                estimate_text(entry["test"]),
+                estimate_text(entry["cross_validated"]),
+            )
             table.append((*row, f"shortcut, {note}"))
     figure = auc_figure(rows, f"{baselines['cohort']}, test subset")
-    alt = "; ".join(f"{row.label} {_estimate(row.found)}" for row in rows)
+    alt = "; ".join(f"{row.label} {estimate_text(row.found)}" for row in rows)
     return Section(
         "Beside the baselines",
         "What is reached without the network, on the same test findings and in the same folds of patients. The number "
@@ -72,7 +77,7 @@ def probabilities_section(evaluation: Mapping[str, Any], scored: Mapping[str, Sc
         table.append((label, *(_value(found[side].get(key)) for side in SIDES)))
     for metric in ("recall", "specificity", "balanced_accuracy"):
         at = [(found[side].get("at_operating_point") or {}).get(metric) for side in SIDES]
-        table.append((f"{metric.replace('_', ' ')} at the operating point", *(_estimate(one) for one in at)))
+        table.append((f"{metric.replace('_', ' ')} at the operating point", *(estimate_text(one) for one in at)))
     pictures = []
     if all(one.has_both_classes for one in scored.values()):
         pictures.append(
@@ -120,14 +125,20 @@ def other_questions_section(evaluation: Mapping[str, Any]) -> Section:
     beside = evaluation["independent"]["difference"]["auc"]
     difference = evaluation["difference"]["auc"]
     table = [("question", "difference of the AUC", "p", "p after Holm")]
-    table.append(("after minus before, patients", _signed(difference), _p(evaluation["p_value_auc"]), ""))
-    table.append((f"the same by DeLong, {LABEL}", _signed(beside), _p(beside["p_value"]), ""))
+    table.append(
+        ("after minus before, patients", estimate_text(difference, with_sign=True), _p(evaluation["p_value_auc"]), "")
+    )
+    table.append((f"the same by DeLong, {LABEL}", estimate_text(beside, with_sign=True), _p(beside["p_value"]), ""))
     if enhanced := evaluation["enhanced"]:
         label = f"the same, mean of {enhanced['copies']} augmented copies of a finding"
-        table.append((label, _signed(enhanced["difference"]["auc"]), _p(enhanced["p_value_auc"]), ""))
+        table.append(
+            (label, estimate_text(enhanced["difference"]["auc"], with_sign=True), _p(enhanced["p_value_auc"]), "")
+        )
     for phase, entry in evaluation["phases"].items():
         label = f"{phase} minus {evaluation['before']['phase']}"
-        table.append((label, _signed(entry["difference"]), _p(entry["p_value"]), _p(entry["p_value_holm"])))
+        table.append(
+            (label, estimate_text(entry["difference"], with_sign=True), _p(entry["p_value"]), _p(entry["p_value_holm"]))
+        )
     return Section(
         "The same question asked otherwise",
         "The interval over patients above is the answer; these stand beside it.",
@@ -145,7 +156,7 @@ def subgroups_section(evaluation: Mapping[str, Any]) -> Section:
         for found in [evaluation["subgroups"][side][name]]
     ]
     figure = auc_figure(rows, "Test subset by zone, and patients as wholes")
-    alt = "; ".join(f"{row.label} {_estimate(row.found)}" for row in rows)
+    alt = "; ".join(f"{row.label} {estimate_text(row.found)}" for row in rows)
     return Section(
         "Subgroups",
         "A patient counts as positive with any positive finding, and scores as its highest finding.",
@@ -173,28 +184,10 @@ def lesions_section(mistakes: Sequence[LesionPicture], right: Sequence[LesionPic
     return Section("Single test lesions", f"As the model of {phase} read them.", pictures=tuple(pictures))
 
 
-def _estimate(found: Mapping[str, Any] | None) -> str:
-    if found is None:
-        return "\u2013"
-    if found["value"] is None:
-        return "not defined"
-    interval = "" if found["low"] is None else f" ({found['low']:.3f} to {found['high']:.3f})"
-    note = f"; {found['note']}" if found.get("note") else ""
-    return f"{found['value']:.3f}{interval}{note}"
-
-
-def _signed(found: Mapping[str, Any]) -> str:
-    if found["value"] is None:
-        return "not defined"
-    interval = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
-    note = f"; {found['note']}" if found.get("note") else ""
-    return f"{found['value']:+.3f}{interval}{note}"
-
-
 def _value(found: Any) -> str:
     if found is None:
         return "not defined: one class"
-    return _estimate(found) if isinstance(found, Mapping) else f"{found:.3f}"
+    return estimate_text(found) if isinstance(found, Mapping) else f"{found:.3f}"
 
 
 def _p(value: float | None) -> str:

@@ -12,7 +12,7 @@ from lesion_transfer.cohorts.splits import find_leaks, read_splits
 from lesion_transfer.files import write_csv
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
-from lesion_transfer.stages.split import rows_of_all
+from lesion_transfer.stages.split import in_order_of_images, rows_of_all
 
 SHOWN_LEAKS = 5
 
@@ -56,15 +56,12 @@ def _assigned(layout: Layout, settings: Settings, cohort: Cohort) -> pd.DataFram
     """The split's rows of a cohort: finding_key, patient_id, replicate, subset, fold, in the order of its images."""
     dataset = settings.dataset_of(cohort.name)
     path = require(layout.split(dataset), f"lesion split {dataset}")
-    split = read_splits(path)
-    rows = []
-    for _, replicate in split.groupby("replicate", sort=True):
-        own = replicate.set_index("finding_key")
-        unknown = sorted(set(cohort.findings["finding_key"]) - set(own.index))
-        if unknown:
-            raise StageError(f"{path} does not know {unknown[0]} of {cohort.name}; run `lesion split {dataset}`")
-        rows.append(own.loc[cohort.findings["finding_key"]].reset_index())
-    return pd.concat(rows, ignore_index=True)
+    return in_order_of_images(
+        read_splits(path),
+        cohort.findings,
+        ["replicate"],
+        lambda key: f"{path} does not know {key} of {cohort.name}; run `lesion split {dataset}`",
+    )
 
 
 def _seen(settings: Settings, cohorts: dict[str, Cohort], assigned: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -76,11 +76,7 @@ def _assigned_cohort(layout: Layout, name: str) -> tuple[Cohort, pd.DataFrame]:
 
 def _whole_table(cohort: Cohort) -> pd.DataFrame:
     """patient_id of every finding of the published table: those with an image, then those without."""
-    path = cohort.folder / "excluded.csv"
-    excluded = (
-        pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=["patient_id"])
-    )
-    return pd.concat([cohort.findings[["patient_id"]], excluded[["patient_id"]]], ignore_index=True)
+    return pd.concat([table[["patient_id"]] for table in (cohort.findings, cohort.excluded)], ignore_index=True)
 
 
 def _normalised(cohort: Cohort, settings: Settings) -> Any:
@@ -90,5 +86,4 @@ def _normalised(cohort: Cohort, settings: Settings) -> Any:
     """
     if settings.cohorts[cohort.name].zscore != "patient":
         return cohort.patches
-    inner = slice(cohort.margin_pixels, cohort.margin_pixels + cohort.patch_pixels)
-    return ZScore("patient", tuple(cohort.channels)).apply(cohort)[:, :, inner, inner]
+    return ZScore("patient", tuple(cohort.channels)).apply(cohort)[:, :, cohort.inner, cohort.inner]

@@ -182,8 +182,7 @@ def _everything_trains(layout: Layout, settings: Settings) -> pd.DataFrame:
 def _published(cohort: Cohort) -> pd.DataFrame:
     """finding_key, patient_id, finding_id of every row of the test table: those with images and those without."""
     keys = ["finding_key", "patient_id", "finding_id"]
-    excluded = pd.read_csv(cohort.folder / "excluded.csv", dtype=str, keep_default_na=False)
-    rows = pd.concat([cohort.findings[keys].astype(str), excluded[keys]], ignore_index=True)
+    rows = pd.concat([cohort.findings[keys].astype(str), cohort.excluded[keys]], ignore_index=True)
     return rows.drop_duplicates("finding_key").sort_values("finding_key", ignore_index=True)
 
 

@@ -78,7 +78,6 @@ def _too_many_faults(faults: Sequence[PatchFault], n_patches: int, limit: float)
 
 def _content(settings: Settings, cohort: Cohort, found: Examination, faults: Sequence[PatchFault]) -> dict[str, Any]:
     """reports/checks/COHORT.json."""
-    excluded = pd.read_csv(cohort.folder / "excluded.csv", dtype=str, keep_default_na=False)
     rows = joining_rows(cohort)
     near = near_duplicate_groups(rows["phash"], settings.split.near_duplicate_bits)
     groups = rows[near != ""].groupby(near[near != ""])["patient_id"]
@@ -97,7 +96,7 @@ def _content(settings: Settings, cohort: Cohort, found: Examination, faults: Seq
             "n_slices_with_hash": int((rows["phash"] != "").sum()),
             "patients_joined": sorted(sorted(set(patients)) for _, patients in groups if patients.nunique() > 1),
         },
-        "fingerprint": fingerprint(cohort, excluded, found.table),
+        "fingerprint": fingerprint(cohort, cohort.excluded, found.table),
     }
 
 
@@ -105,9 +104,8 @@ def _draw(layout: Layout, settings: Settings, cohort: Cohort, found: Examination
     """red_dots.png and alignment.png: the findings with the largest errors, then others spread over the cohort."""
     error = found.table.groupby("row")[["centre_error_px", "off_centre_error_px"]].max().max(axis=1)
     chosen = _chosen(error, settings.checks.pictured_findings)
-    inner = slice(cohort.margin_pixels, cohort.margin_pixels + cohort.patch_pixels)
     keys = cohort.findings["finding_key"]
-    patches, dots = cohort.patches[chosen], found.dots[chosen][:, :, inner, inner]
+    patches, dots = cohort.patches[chosen], found.dots[chosen][:, :, cohort.inner, cohort.inner]
     titles = [f"{keys[row]}\n{error[row]:.2f} px" if np.isfinite(error[row]) else str(keys[row]) for row in chosen]
     overviews = [found.overviews[row] for row in chosen]
     names = [str(keys[row]) for row in chosen]

@@ -10,10 +10,9 @@ import pandas as pd
 import torch
 
 from lesion_transfer.cohorts.cohort import Cohort
-from lesion_transfer.cohorts.normalise import fit_zscore
 from lesion_transfer.cohorts.options import CohortOptions
-from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.randomness import stream_seed
+from lesion_transfer.stages.training.training_data import normalised
 from lesion_transfer.transfer.arms import PhaseTree
 from lesion_transfer.transfer.chain import ChainOptions, FoldData, TreePlace, train_tree
 
@@ -68,7 +67,7 @@ def run_fold(inputs: LedgerInputs, place: TreePlace, outer_fold: OuterFold) -> d
         of_tested = [not tested.isdisjoint(persons) for persons in inputs.linked[name]]
         subsets[name] = np.where(of_tested, "test", assigned["subset"].to_numpy(dtype=str))
     data = FoldData(
-        {name: _training_data(cohort, subsets[name], inputs.options[name]) for name, cohort in inputs.cohorts.items()},
+        {name: normalised(cohort, subsets[name], inputs.options[name])[1] for name, cohort in inputs.cohorts.items()},
         inputs.persons,
         inputs.target,
         torch.from_numpy(test_rows),
@@ -96,15 +95,3 @@ def run_fold(inputs: LedgerInputs, place: TreePlace, outer_fold: OuterFold) -> d
 def _of_fold(outer: pd.DataFrame, wanted: OuterFold) -> pd.DataFrame:
     rows = (outer["replicate"] == wanted.replicate) & (outer["fold"] == wanted.fold)
     return outer[rows].reset_index(drop=True)
-
-
-def _training_data(cohort: Cohort, subset: np.ndarray, options: CohortOptions) -> TrainingData:
-    """The cohort with the rows of one assignment (n,), normalised with statistics of its training rows."""
-    train_rows, validation_rows = (np.flatnonzero(subset == name) for name in ("train", "validation"))
-    labels = cohort.findings["label"].map({True: 1, False: 0}).fillna(-1).astype(np.int64)
-    return TrainingData(
-        torch.from_numpy(fit_zscore(cohort, train_rows, options).apply(cohort)),
-        torch.from_numpy(labels.to_numpy(copy=True)),
-        torch.from_numpy(train_rows),
-        torch.from_numpy(validation_rows),
-    )

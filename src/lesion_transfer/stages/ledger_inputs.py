@@ -16,12 +16,12 @@ from lesion_transfer.files import file_sha256, source_files
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
 from lesion_transfer.stages.ledger_fold import LedgerInputs
-from lesion_transfer.stages.split import rows_of_all
+from lesion_transfer.stages.split import in_order_of_images, rows_of_all
 from lesion_transfer.stages.training.training_data import check_margin, read_assigned
 from lesion_transfer.transfer.arms import PhaseTree
 from lesion_transfer.transfer.chain import ChainOptions
 
-CODE = ("cohorts", "learning", "randomness.py", "stages/ledger_fold.py", "transfer")
+CODE = ("cohorts", "learning", "randomness.py", "stages/ledger_fold.py", "stages/training/training_data.py", "transfer")
 """The parts of the package that a fold's result depends on, its data and settings being given (a test holds them to the
 imports)."""
 
@@ -66,14 +66,12 @@ def ledger_inputs(layout: Layout, settings: Settings, tree: PhaseTree, device: s
 def _outer_rows(layout: Layout, findings: pd.DataFrame) -> pd.DataFrame:
     """data/outer_folds.csv for one cohort: a row an image, replicate and fold, in the order of the images."""
     path = require(layout.outer_folds, "lesion outer")
-    outer = read_splits(path)
-    parts = []
-    for _, cell in outer.groupby(["replicate", "fold"], sort=True):
-        own = cell.set_index("finding_key")
-        if unknown := sorted(set(findings["finding_key"]) - set(own.index)):
-            raise StageError(f"{path} does not know {unknown[0]}; run `lesion outer`")
-        parts.append(own.loc[findings["finding_key"]].reset_index())
-    return pd.concat(parts, ignore_index=True)
+    return in_order_of_images(
+        read_splits(path),
+        findings,
+        ["replicate", "fold"],
+        lambda key: f"{path} does not know {key}; run `lesion outer`",
+    )
 
 
 def fingerprint(inputs: LedgerInputs, settings: Settings) -> str:
@@ -85,7 +83,7 @@ def fingerprint(inputs: LedgerInputs, settings: Settings) -> str:
     about = {
         "code": {file.relative_to(package).as_posix(): file_sha256(file) for file in source_files(package, CODE)},
         "tree": [node.key for node in inputs.tree.nodes],
-        "cohorts": {name: file_sha256(cohort.folder / "images.npy") for name, cohort in inputs.cohorts.items()},
+        "cohorts": {name: cohort.images_sha256 for name, cohort in inputs.cohorts.items()},
         "findings": {name: file_sha256(cohort.folder / "findings.csv") for name, cohort in inputs.cohorts.items()},
         "zscore": {name: [options.zscore, options.zscore_rows] for name, options in inputs.options.items()},
         "assigned": {name: table.to_csv(index=False) for name, table in inputs.assigned.items()},

@@ -17,7 +17,8 @@ from lesion_transfer.files import file_sha256, write_text
 from lesion_transfer.learning.checkpoint import load_model
 from lesion_transfer.randomness import named_generator
 from lesion_transfer.reporting.content import CohortRow
-from lesion_transfer.reporting.model_card import ModelCard, ModelScores, estimate_text, render_model_card
+from lesion_transfer.reporting.model_card import ModelCard, ModelScores, render_model_card
+from lesion_transfer.reporting.numbers import estimate_text
 from lesion_transfer.reporting.sections import BASELINES
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.evaluate import pipeline_histories, read_phase

@@ -152,11 +152,11 @@ def mirror_data(run: TrackedRun, loaded: LoadedCohort, contexts: Mapping[str, st
         run.log_data(
             name=f"{loaded.cohort.name}-{subset}",
             source=f"data/cohorts/{loaded.cohort.name}/images.npy",
-            digest=loaded.sha256,
+            digest=loaded.cohort.images_sha256,
             n_rows=len(loaded.rows(subset)),
             context=context,
         )
-    run.set_tags({"lesion.cohort_sha256": loaded.sha256})
+    run.set_tags({"lesion.cohort_sha256": loaded.cohort.images_sha256})
     _mirror_checks(run, loaded)
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pydantic
 import torch
 
-from lesion_transfer.cohorts.build import EXCLUDED_COLUMNS, build_cohort
-from lesion_transfer.cohorts.cohort import Cohort, CohortError, load_cohort
+from lesion_transfer.cohorts.build import build_cohort
+from lesion_transfer.cohorts.cohort import EXCLUDED_COLUMNS, Cohort, CohortError, load_cohort
 from lesion_transfer.cohorts.normalise import ZScore
 from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets import patch_archive, prostatex

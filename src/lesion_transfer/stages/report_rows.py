@@ -56,7 +56,7 @@ def phase_row(layout: Layout, settings: Settings, name: str) -> PhaseRow:
     return PhaseRow(
         name=name,
         cohort=phase.cohort,
-        start=phase.start or "roulette",
+        start=phase.start or _first_start(layout, settings),
         decision_maker=phase.decision_maker,
         frozen=phase.frozen,
         lr=found.get("chosen_lr", options.lr),
@@ -68,3 +68,9 @@ def phase_row(layout: Layout, settings: Settings, name: str) -> PhaseRow:
         validation_balanced_accuracy=selected_on.get("balanced_accuracy"),
         model_sha256=metrics["model_sha256"],
     )
+
+
+def _first_start(layout: Layout, settings: Settings) -> str:
+    """What the first phase starts from; a model of the user's may have the name of a phase."""
+    folder = layout.root / settings.initial_model
+    return "roulette" if folder == layout.model("roulette") else f"your model {folder.name}"

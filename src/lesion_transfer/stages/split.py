@@ -1,6 +1,6 @@
 """Stage `split`: the patients of a data set -> train, validation, test and folds, once for all its cohorts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -44,6 +44,22 @@ def dataset_rows(layout: Layout, settings: Settings, dataset: str) -> pd.DataFra
     rows = pd.concat([joining_rows(cohort) for cohort in cohorts], ignore_index=True)
     rows["near_duplicate"] = near_duplicate_groups(rows["phash"], settings.split.near_duplicate_bits)
     return rows
+
+
+def in_order_of_images(
+    split: pd.DataFrame, findings: pd.DataFrame, by: Sequence[str], unknown: Callable[[str], str]
+) -> pd.DataFrame:
+    """The rows of a split for each image of a cohort, part by part (`by`: replicate, fold).
+
+    unknown: the sentence of the StageError for a finding_key that a part does not have.
+    """
+    parts = []
+    for _, part in split.groupby(list(by), sort=True):
+        own = part.set_index("finding_key")
+        if missing := sorted(set(findings["finding_key"]) - set(own.index)):
+            raise StageError(unknown(missing[0]))
+        parts.append(own.loc[findings["finding_key"]].reset_index())
+    return pd.concat(parts, ignore_index=True)
 
 
 def rows_of_all(settings: Settings, cohorts: Mapping[str, Cohort]) -> pd.DataFrame:

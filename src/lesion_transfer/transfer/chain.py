@@ -1,7 +1,7 @@
 """All arms of one outer fold: a tree of phases trained from the fold's own roulette; tensors in, predictions out."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,7 +85,6 @@ def train_tree(
     data: FoldData,
     options: ChainOptions,
     seed: int,
-    on_node: Callable[[Node], None] | None = None,
     place: TreePlace | None = None,
 ) -> dict[str, TrainedNode]:
     """Every node of the tree, by key; each is trained once, whatever the number of arms that pass through it.
@@ -132,8 +131,6 @@ def train_tree(
             result.best_metrics["validation_auc"],
             len(result.gradient_flow.values),
         )
-        if on_node is not None:
-            on_node(node)
     return trained
 
 

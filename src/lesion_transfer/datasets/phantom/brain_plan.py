@@ -40,7 +40,7 @@ class PlannedImage:
             axis(first, 1 / per_unit, n)
             for first, per_unit, n in zip(self.first_uv, self.pixels_per_unit, (self.width, self.height), strict=True)
         )
-        return blank(u, v, axis(0, 1, 1), 0.0)
+        return blank(u, v, axis(0, 1, 1))
 
     def pixel(self, u: float, v: float) -> tuple[float, float]:
         """The column and row of a place, whole numbers at the centres of pixels."""

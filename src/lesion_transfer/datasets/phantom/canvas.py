@@ -42,10 +42,10 @@ class Canvas:
         return (w * w)[:, None, None] + plane[None]
 
 
-def blank(u: np.ndarray, v: np.ndarray, w: np.ndarray, value: float) -> Canvas:
-    """A canvas of one value on these axes."""
+def blank(u: np.ndarray, v: np.ndarray, w: np.ndarray) -> Canvas:
+    """A canvas of zeros on these axes."""
     u, v, w = (np.asarray(axis, dtype=np.float32) for axis in (u, v, w))
-    return Canvas(np.full((len(w), len(v), len(u)), value, dtype=np.float32), u, v, w)
+    return Canvas(np.zeros((len(w), len(v), len(u)), dtype=np.float32), u, v, w)
 
 
 def axis(start: float, step: float, n: int) -> np.ndarray:

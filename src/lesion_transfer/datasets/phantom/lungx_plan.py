@@ -42,7 +42,7 @@ class PlannedScan:
         """An empty canvas of the scan, mm; slices from the first image number on (their w falls: head first)."""
         u, v, w = self.first_uvw_mm
         across = axis(u, self.spacing_mm, matrix)
-        return blank(across, axis(v, self.spacing_mm, matrix), axis(w, self.slice_spacing_mm, n_slices), 0.0)
+        return blank(across, axis(v, self.spacing_mm, matrix), axis(w, self.slice_spacing_mm, n_slices))
 
 
 def _plan_scan(recipe: LungxRecipe, options: PhantomOptions, seed: int, index: int, labels: list[bool]) -> PlannedScan:

@@ -22,7 +22,7 @@ _OUTSIDE_MM = 150.0
 def canvas_on(grid: Grid, slices: slice = slice(None)) -> Canvas:
     """An empty canvas on (some slices of) a grid, in mm of the patient's frame."""
     u, v, w = (axis(first, step, n) for first, step, n in zip(grid.first, grid.spacing_mm, grid.shape, strict=True))
-    return blank(u, v, w[slices], 0.0)
+    return blank(u, v, w[slices])
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def _position(patient: PlannedPatient, place: Triple) -> str:
     return " ".join(decimals(patient.frame.lps(place), 6))
 
 
-def _voxel(patient: PlannedPatient, finding: PlannedFinding, grid: Grid) -> tuple[str, str]:
+def _voxel(finding: PlannedFinding, grid: Grid) -> tuple[str, str]:
     """WorldMatrix and ijk."""
     matrix = ",".join(
         decimal(cell) if row < 3 else str(int(cell)) for row, cells in enumerate(grid.world_matrix()) for cell in cells
@@ -39,7 +39,7 @@ def _image_row(
         f"{series.options.description}{time}",
         str(finding.finding_id),
         _position(patient, finding.place),
-        *_voxel(patient, finding, grid),
+        *_voxel(finding, grid),
         top_level,
         _plain(grid.spacing_mm[2]),
         ",".join(map(_plain, grid.spacing_mm)),
@@ -89,7 +89,7 @@ def ktrans_table(patients: list[PlannedPatient]) -> str:
     return _text(
         "ProxID,fid,pos,WorldMatrix,ijk",
         [
-            [p.patient_id, str(f.finding_id), _position(p, f.place), *_voxel(p, f, p.ktrans)]
+            [p.patient_id, str(f.finding_id), _position(p, f.place), *_voxel(f, p.ktrans)]
             for p in patients
             for f in p.findings
         ],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_transfer.evaluation.baselines.baseline import Baseline, fitted_probabilities
-from lesion_transfer.evaluation.bootstrap import CONFIDENCE, estimates, patient_draws, too_few
+from lesion_transfer.evaluation.bootstrap import CONFIDENCE, estimates, patient_draws, percentile_interval, too_few
 from lesion_transfer.evaluation.predictions import COLUMNS, labelled
 from lesion_transfer.evaluation.summary import STREAM
 from lesion_transfer.evaluation.weighted import weighted_metric
@@ -77,8 +77,7 @@ def _within_folds(table: pd.DataFrame, seed: int, n_draws: int, confidence: floa
     defined = ~np.isnan(aucs)
     means = np.where(defined, aucs, 0).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
     usable = means[1:][defined[:, 1:].any(axis=0)]
-    tail = (1 - confidence) / 2
-    low, high = (float(bound) for bound in np.quantile(usable, [tail, 1 - tail])) if len(usable) else (None, None)
+    low, high = percentile_interval(usable, confidence)
     replicates = table.groupby("replicate").indices.values()
     pooled = [weighted_metric("auc", labels[rows], probabilities[rows], weights[:1, rows])[0] for rows in replicates]
     one = table.drop_duplicates("finding_key")

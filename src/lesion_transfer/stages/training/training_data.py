@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from lesion_transfer.cohorts.cohort import Cohort, load_cohort
 from lesion_transfer.cohorts.normalise import ZScore, fit_zscore
+from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.cohorts.splits import read_splits
-from lesion_transfer.files import file_sha256
 from lesion_transfer.learning.augmented_dots import AugmentedDots, augmented_dots
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.streams import torch_generator
@@ -28,8 +29,6 @@ class LoadedCohort:
     assigned: pd.DataFrame
     zscore: ZScore
     data: TrainingData
-    sha256: str
-    """Of images.npy."""
     check: Path | None = None
     """What the check stage said of the cohort (JSON); its pictures are in the folder of the same name beside it."""
     augmented: AugmentedDots | None = None
@@ -68,24 +67,29 @@ def with_rows(layout: Layout, settings: Settings, name: str, assigned: pd.DataFr
     if list(assigned["finding_key"]) != list(cohort.findings["finding_key"]):
         raise StageError(f"{layout.assigned(name)} is not of the cohort {name} as it is; run `lesion assign`")
     check_margin(cohort, settings)
-    train_rows = rows_of(assigned, "train")
-    zscore = fit_zscore(cohort, train_rows.numpy(), options)
-    labels = cohort.findings["label"].map({True: 1, False: 0}).fillna(-1).astype("int64")
-    data = TrainingData(
-        images=torch.from_numpy(zscore.apply(cohort)),
-        labels=torch.tensor(labels.to_numpy()),
-        train_rows=train_rows,
-        validation_rows=rows_of(assigned, "validation"),
-    )
+    zscore, data = normalised(cohort, assigned["subset"].to_numpy(), options)
     return LoadedCohort(
         cohort,
         assigned,
         zscore,
         data,
-        sha256=file_sha256(cohort.folder / "images.npy"),
         check=layout.check(name),
         augmented=check_augmentation(cohort, settings),
     )
+
+
+def normalised(cohort: Cohort, subsets: np.ndarray, options: CohortOptions) -> tuple[ZScore, TrainingData]:
+    """The cohort's tensors, normalised with statistics of its training rows; subsets: (n,) that of each image."""
+    train_rows, validation_rows = (np.flatnonzero(subsets == name) for name in ("train", "validation"))
+    zscore = fit_zscore(cohort, train_rows, options)
+    labels = cohort.findings["label"].map({True: 1, False: 0}).fillna(-1).astype(np.int64)
+    data = TrainingData(
+        images=torch.from_numpy(zscore.apply(cohort)),
+        labels=torch.from_numpy(labels.to_numpy(copy=True)),
+        train_rows=torch.from_numpy(train_rows),
+        validation_rows=torch.from_numpy(validation_rows),
+    )
+    return zscore, data
 
 
 def check_margin(cohort: Cohort, settings: Settings) -> None:
