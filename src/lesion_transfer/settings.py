@@ -293,15 +293,12 @@ class Settings(TrainingOptions):
     def arm_steps(self, arm: str) -> list[Step]:
         """The phases of an arm of the ledger, complete, with the ledger's share of their epochs."""
         last = self.evaluation.after
-        hyperparameters = {}
-        for name in self.phases:
-            options = self.hyperparameters(name)
-            epochs = max(1, round(options.epochs * self.ledger.epochs_scale))
-            hyperparameters[name] = options.model_copy(update={"epochs": epochs})
+        hyperparameters = {name: self.hyperparameters(name) for name in self.phases}
         chain = [*reversed(ancestors(last, self.phases)), last]
         asked = self.arms[arm]
         cohorts = {old: self.target if new == TARGET else new for old, new in asked.cohorts.items()}
-        return arm_steps(arm, asked.model_copy(update={"cohorts": cohorts}), self.phases, chain, hyperparameters)
+        steps = arm_steps(arm, asked.model_copy(update={"cohorts": cohorts}), self.phases, chain, hyperparameters)
+        return [step.with_epochs(self.ledger.epochs_scale) for step in steps]
 
     def cross_validation(self, phase: str) -> CrossValidationOptions:
         """That of one phase; null in its entry is the top level's."""

@@ -56,11 +56,32 @@ def test_an_image_of_the_series_that_cannot_be_read_costs_its_findings(
     assert excluded["reason"] == "unreadable_file"
 
 
+def test_a_finding_that_is_left_out_counts_in_no_channel(tmp_path, make_finding, make_slice, options, hashes):
+    """Its T2 can be read, in a series of its own, its DWI cannot."""
+
+    def torn():
+        raise RefusalError(Reason.UNREADABLE_FILE, "2.dcm: the pixels cannot be decoded.")
+        yield
+
+    def slices(seed, dwi):
+        t2 = make_slice(seed, series_uid=f"t2 {seed}", whole_series=series_of((seed,), make_slice))
+        return {"t2": t2, "dwi": make_slice(seed + 10, series_uid=f"dwi {seed}", whole_series=dwi)}
+
+    kept = make_finding("P1", "1", slices=slices(1, series_of((11,), make_slice)))
+    lost = make_finding("P1", "2", slices=slices(2, torn))
+    over = options.model_copy(update={"channels": ["t2", "dwi"], "zscore_over": "series", "max_excluded_share": 1.0})
+    alone = build_cohort([kept], over, tmp_path / "alone", hashes, root=ROOT)
+    both = build_cohort([kept, lost], over, tmp_path / "both", hashes, root=ROOT)
+    assert list(both.excluded["reason"]) == ["unreadable_file"]
+    pd.testing.assert_frame_equal(both.findings, alone.findings)
+    assert both.info["source_sha256"] == alone.info["source_sha256"]
+
+
 def test_an_image_that_is_all_there_is_counts_as_its_series(make_slice):
     alone = make_slice(1)
     over_series, over_slices = PatientStatistics("series"), PatientStatistics("finding_slices")
     for statistics in (over_series, over_slices):
-        assert statistics.add("grey", alone) == []
+        assert statistics.add([("grey", alone)]) == []
     assert over_series.mean_and_std("grey") == over_slices.mean_and_std("grey")
 
 
@@ -72,7 +93,7 @@ def test_moments_of_the_pieces_are_those_of_the_whole(pieces):
     template = SequenceSlice(images[0], None, (0.0, 0.0), Path("x"))
     for number, image in enumerate(images):
         files = (lambda name, pixels: lambda: iter([(Path(name), pixels)]))(str(number), image)
-        statistics.add("t2", replace(template, series_uid=str(number), whole_series=files))
+        statistics.add([("t2", replace(template, series_uid=str(number), whole_series=files))])
     together = np.concatenate([image.ravel() for image in images])
     mean, std = statistics.mean_and_std("t2")
     assert mean == pytest.approx(together.mean(), rel=1e-9, abs=1e-9)

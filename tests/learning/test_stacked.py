@@ -267,3 +267,36 @@ def test_a_stack_that_one_has_left_is_killed_and_goes_on_to_the_same_bytes(tmp_p
         assert repr(one.result.history) == repr(other.result.history)
         for name, tensor in other.result.best_state.items():
             assert torch.equal(one.result.best_state[name], tensor)
+
+
+def test_who_cannot_begin_is_told_as_alone_and_reaches_nobody_else() -> None:
+    """nan in the first row of the first, which pads nobody's batch but its own; one class; outputs that are nan."""
+    population = members()[:4]
+    spoilt = population[0].data.images.clone()
+    spoilt[population[0].data.train_rows[0]] = float("nan")
+    population[0] = replace(population[0], data=replace(population[0].data, images=spoilt))
+    data = population[1].data
+    options = population[1].options.model_copy(update={"balance": "undersampling"})
+    population[1] = replace(
+        population[1],
+        options=options,
+        data=replace(data, train_rows=data.train_rows[data.labels[data.train_rows] == 0]),
+    )
+    broken = start(2)
+    with torch.no_grad():
+        next(broken.decision_maker.parameters()).fill_(float("nan"))
+    population[3] = replace(population[3], network=broken)
+    for estimated in (None, lambda *_: None):
+        reasons: list[dict[int, str]] = []
+        for stacked in (True, False):
+            stops: dict[int, str] = {}
+            results = trained(
+                population,
+                stacked,
+                on_estimate=estimated,
+                on_stopped=lambda number, stopped, stops=stops: stops.__setitem__(number, stopped.reason),
+            )
+            assert [one.result.history[0]["epoch"] for one in results] == [1]
+            reasons.append(stops)
+        assert set(reasons[0]) == set(reasons[1]) == {0, 1, 3}
+        assert reasons[0][1] == reasons[1][1]

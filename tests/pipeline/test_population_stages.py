@@ -139,6 +139,17 @@ def test_a_start_that_learnt_from_what_this_split_tests_is_refused(trained, tmp_
     assert "is not known" not in caplog.text
     with pytest.raises(StageError, match="learnt from prostatex_dwi-00 and 3 more patients whom this split tests"):
         load_initial(trained, settings, loaded[1], 1)
+    if start == "ds1_full":
+        # as if it had learnt from people of another data set who have the same ids
+        moved = tmp_path / "moved" / start
+        shutil.copytree(trained.model(start), moved)
+        table = pd.read_csv(moved / "predictions.csv").assign(cohort="brain")
+        table.to_csv(moved / "predictions.csv", index=False)
+        others = settings.model_copy(update={"initial_model": str(moved)})
+        with pytest.raises(StageError, match="learnt from prostatex_dwi-00"):
+            load_initial(trained, others, loaded[1], 1)
+        apart = others.model_copy(update={"split": others.split.model_copy(update={"shared_patient_ids": False})})
+        load_initial(trained, apart, loaded[1], 1)
     alone = tmp_path / "elsewhere" / start
     shutil.copytree(trained.model(start), alone, ignore=shutil.ignore_patterns("predictions.csv"))
     unknown = settings.model_copy(update={"initial_model": str(alone)})

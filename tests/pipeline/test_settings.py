@@ -203,3 +203,13 @@ def test_an_arms_cohort_has_patches_of_the_targets_size():
     small["cohorts"]["small"] = {**small["cohorts"]["brain"], "patch_pixels": 33}
     with pytest.raises(SettingsError, match="small has another patch_pixels"):
         settings_from(small)
+
+
+def test_the_ledgers_share_of_the_epochs_is_of_an_arms_own_epochs_too():
+    content = changed()
+    content["ledger"]["epochs_scale"] = 0.5
+    content["arms"]["full"]["overrides"] = {"ds2_frozen": {"epochs": 30}}
+    settings = settings_from(content)
+    epochs = {step.phase.name: step.options.epochs for step in settings.arm_steps("full")}
+    wanted = {name: max(1, round(settings.hyperparameters(name).epochs / 2)) for name in settings.phases}
+    assert epochs == wanted | {"ds2_frozen": 15}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lesion_transfer.learning import views
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
@@ -192,6 +193,56 @@ def test_only_source_labels_are_permuted(data, tree, trained):
         for rows in (brain.train_rows, brain.validation_rows):
             assert sorted(one.labels[rows].tolist()) == sorted(brain.labels[rows].tolist())
     assert all(torch.equal(d.labels, target.labels) for _, d in trained[1] if d.images is target.images)
+
+
+def test_with_permuted_labels_of_the_target_the_roulette_sees_no_true_ones(data, monkeypatch):
+    seen = {}
+    original = {name: getattr(chain, name) for name in ("roulette", "train")}
+
+    def spinning(options, given, *args, **kwargs):
+        seen["roulette"] = given
+        return original["roulette"](options, given, *args, **kwargs)
+
+    def training(network, given, *args, **kwargs):
+        seen.setdefault(kwargs["name"], given)
+        return original["train"](network, given, *args, **kwargs)
+
+    monkeypatch.setattr(chain, "roulette", spinning)
+    monkeypatch.setattr(chain, "train", training)
+    for arm in ({"permuted_labels": ["prostate"]}, {"permuted_labels": ["prostate"], "cohorts": {"brain": "prostate"}}):
+        seen.clear()
+        steps = arm_steps("arm", ArmOptions.model_validate(arm), PHASES, list(PHASES), dict.fromkeys(PHASES, OPTIONS))
+        train_tree(phase_tree({"arm": steps}), data, CHAIN, seed=3)
+        assert torch.equal(seen["roulette"].labels, seen["ds1_full"].labels)
+        target = data.cohorts["prostate"]
+        on_target = [given for given in seen.values() if given.images is target.images]
+        assert len(on_target) == (6 if "cohorts" in arm else 4)
+        assert not any(torch.equal(given.labels, target.labels) for given in on_target)
+
+
+def test_equal_updates_choose_their_epoch_on_as_many_validation_samples(data, monkeypatch):
+    """The thesis's validation copies the rows by the phase's factor, not by that which makes the updates equal."""
+    sizes: dict[float, set[int]] = {}
+    original = views.DataViews.validation_rows
+
+    def noted(self):
+        rows = original(self)
+        if self.images.shape[0] == 48:
+            sizes.setdefault(self.epoch_factor, set()).add(len(rows.inputs))
+        return rows
+
+    monkeypatch.setattr(views.DataViews, "validation_rows", noted)
+    thesis = OPTIONS.model_copy(update={"validation": "augmented_balanced", "epochs": 1})
+    steps = arm_steps(
+        "equal_updates",
+        ArmOptions.model_validate(ARMS["equal_updates"]),
+        PHASES,
+        list(PHASES),
+        dict.fromkeys(PHASES, thesis),
+    )
+    train_tree(phase_tree({"equal_updates": steps}), data, CHAIN, seed=3)
+    assert len(sizes) == 2, "the phases on the target, and those that took the place of the source"
+    assert len(set.union(*sizes.values())) == 1
 
 
 def test_validation_labels_are_permuted_otherwise_than_those_of_training(data, trained):

@@ -64,6 +64,24 @@ def test_reset_draws_the_decision_maker_from_the_generator() -> None:
     assert not equal(made.decision_maker, start("reset", seed=1).decision_maker)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_drawn_or_lent_does_not_depend_on_the_precision_of_the_start(dtype) -> None:
+    for decision_maker, lender in (("reset", None), ("ds1_full", network(2).double())):
+        if lender is not None:
+            with torch.no_grad():
+                next(lender.decision_maker.parameters()).mul_(1 + 1e-12)
+        made, wider = (
+            starting_network(
+                phase(decision_maker), given, lender, OPTIONS, torch_generator(0, "reset"), 0.1, dtype
+            ).decision_maker
+            for given in (network(1), network(1).double())
+        )
+        assert {weight.dtype for weight in made.parameters()} == {dtype}
+        assert equal(made, wider)
+        if lender is not None and dtype is torch.float64:
+            assert equal(made, lender.decision_maker)
+
+
 def test_a_named_phase_lends_its_decision_maker() -> None:
     first = network(2)
     made = start("ds1_full", first)

@@ -141,9 +141,9 @@ class _Building:
         """Crops a sample and keeps image and row; CropError or RefusalError where that is impossible."""
         crops = [crop_patch(one, self.options) for one in sample.slices.values()]
         image = np.stack([patch for patch, _ in crops])
-        for channel, one in sample.slices.items():
-            for file in (*one.companions, *self._statistics.add(sample.statistic_of(channel), one)):
-                self._file(file, sample.finding.finding_key)
+        read = self._statistics.add([(sample.statistic_of(channel), one) for channel, one in sample.slices.items()])
+        for file in (*(file for one in sample.slices.values() for file in one.companions), *read):
+            self._file(file, sample.finding.finding_key)
         row = self._row(sample, image, [share for _, share in crops])
         self._compare_with_shown(row)
         self.images.append(image)

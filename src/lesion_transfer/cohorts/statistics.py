@@ -1,6 +1,6 @@
 """Mean and standard deviation of a patient's sequence, for the z-score (THESIS eq. 5.1)."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,25 +20,32 @@ class PatientStatistics:
         self._slices: dict[str, list[np.ndarray]] = {}
         self._series: dict[str, dict[str, _Moments]] = {}
 
-    def add(self, sequence: str, one: SequenceSlice) -> list[Path]:
-        """Takes in a slice; the files that were read beyond it. RefusalError where one of them cannot be read."""
-        if self._over == "series" and one.whole_series is not None:
-            return self._add_series(sequence, one.series_uid or str(one.file.parent), one.whole_series())
-        # Two findings of one slice hold it twice; equal pixels are the same slice.
-        known = self._slices.setdefault(sequence, [])
-        if not any(one.pixels is pixels or np.array_equal(one.pixels, pixels) for pixels in known):
-            known.append(one.pixels)
-        return []
+    def add(self, slices: Sequence[tuple[str, SequenceSlice]]) -> list[Path]:
+        """Takes in the slices of one sample with their sequences; the files that were read beyond them.
 
-    def _add_series(self, sequence: str, name: str, images: Iterator[tuple[Path, np.ndarray]]) -> list[Path]:
-        known = self._series.setdefault(sequence, {})
-        if name in known:
-            return []
-        moments, files = _Moments(), []
-        for file, pixels in images:
-            moments.add(pixels)
-            files.append(file)
-        known[name] = moments
+        RefusalError where one of these cannot be read: then nothing of the sample is taken in.
+        """
+        files: list[Path] = []
+        read: dict[tuple[str, str], _Moments] = {}
+        beside = []
+        for sequence, one in slices:
+            if self._over != "series" or one.whole_series is None:
+                beside.append((sequence, one.pixels))
+                continue
+            name = one.series_uid or str(one.file.parent)
+            if name in self._series.get(sequence, {}) or (sequence, name) in read:
+                continue
+            moments = read[sequence, name] = _Moments()
+            for file, pixels in one.whole_series():
+                moments.add(pixels)
+                files.append(file)
+        for (sequence, name), moments in read.items():
+            self._series.setdefault(sequence, {})[name] = moments
+        for sequence, pixels in beside:
+            # Two findings of one slice hold it twice; equal pixels are the same slice.
+            known = self._slices.setdefault(sequence, [])
+            if not any(pixels is other or np.array_equal(pixels, other) for other in known):
+                known.append(pixels)
         return files
 
     def mean_and_std(self, sequence: str) -> tuple[float, float]:

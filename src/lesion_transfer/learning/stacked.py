@@ -103,33 +103,38 @@ def train_stacked(
     """
     device = torch.device(device)
     shared: dict[object, Sources] = {}
-    courses = []
-    for member, hook in zip(members, hooks, strict=True):
+    courses: dict[int, Course] = {}
+    outcomes: dict[int, TrainingResult | TrainingError] = {}
+    for number, (member, hook) in enumerate(zip(members, hooks, strict=True)):
         network = copy.deepcopy(member.network)
         prepare(network, member.options, True, device)
         key = _draws(member)
-        if key not in shared:
-            shared[key] = Sources.of(_views(member, network, augmentation, patch_pixels, device))
-        courses.append(
-            set_up(
-                network,
-                member.options,
-                shared[key],
-                limits,
-                member.name,
-                frozen=True,
-                probe=member.probe,
-                resume_from=hook.resume_from,
-                on_epoch=hook.on_epoch,
-                on_state=hook.on_state,
-            )
+        try:
+            if key not in shared:
+                shared[key] = _sources(_views(member, network, augmentation, patch_pixels, device))
+        except TrainingError as error:
+            if not tolerant:
+                raise
+            outcomes[number] = error
+            continue
+        courses[number] = set_up(
+            network,
+            member.options,
+            shared[key],
+            limits,
+            member.name,
+            frozen=True,
+            probe=member.probe,
+            resume_from=hook.resume_from,
+            on_epoch=hook.on_epoch,
+            on_state=hook.on_state,
         )
     stack: _Stack | None = None
     seconds = math.inf
-    while going := [course for course in courses if not course.over]:
+    while going := [course for course in courses.values() if not course.over]:
         epoch = min(course.epoch for course in going)
         # last bits depend on the whole stack: one that was further when it was killed takes its place, not learning
-        present = [number for number, course in enumerate(courses) if not course.over or course.epoch > epoch]
+        present = [number for number, course in courses.items() if not course.over or course.epoch > epoch]
         if stack is None or stack.numbers != present:
             fresh = stack is None
             mine, theirs = [courses[n] for n in present], [members[n] for n in present]
@@ -142,7 +147,8 @@ def train_stacked(
                 with _stopping(course, tolerant):
                     course.close_epoch(row)
         seconds = time.monotonic() - begun
-    return [course.stopped or course.result() for course in courses]
+    outcomes |= {number: course.stopped or course.result() for number, course in courses.items()}
+    return [outcomes[number] for number in range(len(members))]
 
 
 @contextmanager
@@ -186,7 +192,7 @@ class _Stack:
 
     def epoch(self, epoch: int) -> list[tuple[Course, dict[str, float]]]:
         """One epoch of every course whose next it is, with the beginning of its history row."""
-        learns = [course.epoch == epoch for course in self.courses]
+        learns = [course.epoch == epoch and course.stopped is None for course in self.courses]
         rows = [course.begin_epoch() if own else {} for course, own in zip(self.courses, learns, strict=True)]
         before = self.update.weights.clone()
         generators = self._generators("dropout", str(epoch))
@@ -223,11 +229,12 @@ class _Stack:
         """From one scoring and the second of two batches, which is warm; nothing is moved."""
         begun = time.perf_counter()
         for course in self.courses:
-            try:
-                for rows in course.scored:
-                    score(course.trained, rows, course.loss_of)
-            except NotFiniteError as error:
-                raise course.start_error() from error
+            with _stopping(course, self._tolerant):
+                try:
+                    for rows in course.scored:
+                        score(course.trained, rows, course.loss_of)
+                except NotFiniteError as error:
+                    raise course.start_error() from error
         scoring = time.perf_counter() - begun
         batches = list(self._batches(1))
         generators, seconds = self._generators("estimate"), 0.0
@@ -260,11 +267,16 @@ class _Stack:
         """An epoch of every course, batch by batch, padded; a course with fewer batches has none in the last."""
         drawn = {id(course.sources.batches): self._drawn(course, epoch) for course in self.courses}
         own = [drawn[id(course.sources.batches)] for course in self.courses]
+        starts = torch.tensor([self._start[id(course.sources.batches)] for course in self.courses])[:, None]
         for draws in zip_longest(*own, fillvalue=(_NONE, _NONE)):
             sizes = [len(rows) for rows, _ in draws]
             rows, labels = (pad_sequence(list(column), batch_first=True) for column in zip(*draws, strict=True))
             n = torch.tensor(sizes)[:, None]
-            weights = (torch.arange(rows.shape[1]) < n) / n.clamp(min=1).to(self.update.weights.dtype)
+            present = torch.arange(rows.shape[1]) < n
+            # what pads a member's batch is its own: 0 times another's nan would be nan
+            first = torch.where(n > 0, rows[:, :1], starts)
+            rows = torch.where(present, rows, first)
+            weights = present / n.clamp(min=1).to(self.update.weights.dtype)
             yield _Batch(rows.to(self._device), labels.to(self._device), weights.to(self._device), sizes)
 
     def _drawn(self, course: Course, epoch: int) -> list[tuple[Tensor, Tensor]]:
@@ -296,6 +308,13 @@ def _tell_estimate(stack: _Stack, hooks: Sequence[Hooks]) -> None:
     for course, hook in zip(stack.courses, hooks, strict=True):
         if hook.on_estimate is not None:
             hook.on_estimate(seconds, course.options.epochs - course.epoch + 1)
+
+
+def _sources(views: DataViews) -> Sources:
+    sources = Sources.of(views)
+    # draws once, for a TrainingError of what cannot be balanced to come before any epoch
+    _ = sources.batches.plan.batches_an_epoch
+    return sources
 
 
 def _kind(member: Member) -> object:

@@ -41,11 +41,13 @@ def train(
     on_estimate: Callable[[float, int], None] | None = None,
     resume_from: TrainingState | None = None,
     on_state: OnState | None = None,
+    epoch_factor: float | None = None,
 ) -> TrainingResult:
     """Trains `network` in place and returns its best epoch with everything that was measured on the way.
 
     frozen: only the decision maker is trained, and the whole extractor is in eval mode (BatchNorm and dropout).
-    seed, name: of all random streams; `name` is usually the phase.
+    seed, name: of all random streams; `name` is usually the phase. epoch_factor: takes the place of the augmentation
+    factor where samples to learn from are drawn, not in the validation's.
     A history row has epoch, lr, lost_update_share (of the updates of the epoch's first batch, how many rounding
     swallowed), moved_weight_share (of the trained weights, how many the epoch moved), {train,validation}_{the 8
     metrics} and what `probe` returns. `on_epoch` gets it after the epoch, when `network` holds that epoch's weights.
@@ -61,7 +63,7 @@ def train(
     prepare(network, options, frozen, device)
     encode = encoder(network) if frozen else None
     images = data.images.to(device=device, dtype=network.dtype)
-    sources = Sources.of(DataViews(images, data, options, augmentation, seed, name, patch_pixels, encode))
+    sources = Sources.of(DataViews(images, data, options, augmentation, seed, name, patch_pixels, encode, epoch_factor))
     course = set_up(
         network,
         options,

@@ -30,6 +30,8 @@ class DataViews:
     name: str
     patch_pixels: int
     encode: Encode | None
+    epoch_factor: float | None = None
+    """Of what is learnt from, where it is not the options' augmentation factor."""
 
     def batches(self) -> BatchSource:
         """Live or bank, as the options say; `auto` is a bank where the extractor is frozen, for its features stay.
@@ -42,7 +44,7 @@ class DataViews:
         plan = EpochPlan(
             self.data.labels,
             rows,
-            self.options.augmentation_factor,
+            self.options.augmentation_factor if self.epoch_factor is None else self.epoch_factor,
             self.options.batch_size,
             self.seed,
             self.name,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from lesion_transfer.learning.options import TrainingOptions
 from lesion_transfer.transfer.options import ArmOptions
@@ -22,6 +22,11 @@ class Step:
     options: TrainingOptions
     permuted_labels: bool = False
     updates_of: str | None = None
+
+    def with_epochs(self, scale: float) -> "Step":
+        """With `scale` times the epochs, at least one."""
+        epochs = max(1, round(self.options.epochs * scale))
+        return replace(self, options=self.options.model_copy(update={"epochs": epochs}))
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ def _step(
     return Step(
         Phase(name, cohort, start, phase.decision_maker, phase.frozen),
         TrainingOptions(**(inherited.model_dump() | own)),
-        phase.cohort in options.permuted_labels,
+        not {phase.cohort, cohort}.isdisjoint(options.permuted_labels),
         phase.cohort if cohort != phase.cohort else None,
     )
 

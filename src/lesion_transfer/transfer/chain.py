@@ -13,7 +13,7 @@ from lesion_transfer.learning.balance import draws_of_each_class, labelled
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.losses import loss_function
 from lesion_transfer.learning.network import LesionNetwork, weight_dtype
-from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
+from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions
 from lesion_transfer.learning.resume import StateFile, StatePlace
 from lesion_transfer.learning.roulette import roulette
 from lesion_transfer.learning.scoring import predict_probabilities
@@ -107,8 +107,9 @@ def train_tree(
             result = train(
                 network,
                 _training_data(node, data, seed),
-                _with_updates_of(node, data),
+                node.step.options,
                 options.augmentation,
+                epoch_factor=_epoch_factor(node, data),
                 frozen=phase.frozen,
                 seed=seed,
                 name=phase.name,
@@ -156,8 +157,10 @@ def _start(
 
 
 def _winner(node: Node, data: FoldData, options: ChainOptions, seed: int) -> LesionNetwork:
-    """The fold's own roulette, on its validation patients."""
-    target, chosen = data.cohorts[data.target], node.step.options
+    """The fold's own roulette, on its validation patients, whose labels are those that the phase is given."""
+    on_target = node.step.phase.cohort == data.target
+    target = _training_data(node, data, seed) if on_target else data.cohorts[data.target]
+    chosen = node.step.options
     channels = target.images.shape[1]
     result = roulette(
         options.network,
@@ -188,19 +191,19 @@ def _training_data(node: Node, data: FoldData, seed: int) -> TrainingData:
     return replace(own, labels=torch.from_numpy(labels))
 
 
-def _with_updates_of(node: Node, data: FoldData) -> TrainingOptions:
-    """The hyperparameters; in an arm that replaces the cohort an epoch draws as many samples as on the cohort replaced.
+def _epoch_factor(node: Node, data: FoldData) -> float | None:
+    """That by which an arm that replaces the cohort draws as many samples an epoch as on the cohort replaced.
 
-    Its factor may be below 1, which params.yaml does not allow: then an epoch shows a part of the larger class.
+    It may be below 1, which params.yaml does not allow: then an epoch shows a part of the larger class.
     """
     step = node.step
     if step.updates_of is None:
-        return step.options
+        return None
     balance = step.options.balance
     replaced, own = data.cohorts[step.updates_of], data.cohorts[step.phase.cohort]
     wanted = draws_of_each_class(replaced.labels, replaced.train_rows, step.options.augmentation_factor, balance)
     at_one = draws_of_each_class(own.labels, own.train_rows, 1, balance)
-    return step.options.model_copy(update={"augmentation_factor": wanted / at_one})
+    return wanted / at_one
 
 
 def _reader(node: Node, networks: Mapping[str, LesionNetwork], first: str, target: str) -> LesionNetwork:

@@ -35,7 +35,7 @@ class ArmOptions(Options):
     cohorts: dict[str, str] = Field(default_factory=dict)
     """A cohort: that which takes its place (or target), with as many updates as the phase has on its own cohort."""
     permuted_labels: list[str] = Field(default_factory=list)
-    """Cohorts whose labels are dealt out anew, patient by patient."""
+    """Cohorts whose labels are dealt out anew, patient by patient, in the phases on them and on what replaces them."""
     overrides: dict[str, Overrides] = Field(default_factory=dict)
     """Hyperparameters by phase; null is the phase's own value."""
 

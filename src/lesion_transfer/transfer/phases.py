@@ -21,15 +21,17 @@ def starting_network(
 ) -> LesionNetwork:
     """A new network: the extractor of `start`, the decision maker as `phase` says, every dropout at `dropout`.
 
-    dtype: the type in which the phase's weights are kept; a start in a wider one is rounded here, once.
-
+    dtype: the type in which the phase's weights are kept; a start in a wider one is rounded here, once. A reset draws
+    the same numbers for every type.
     attached: the best model of the phase that phase.decision_maker names, None with keep and reset. generator: draws
     the new decision maker of a reset, initialised as `options` say. Neither `start` nor `attached` is changed.
     Raises PhaseError where `attached` is missing or has other widths than `start`.
     """
-    network = copy.deepcopy(start)
+    network = copy.deepcopy(start).to(dtype=dtype)
     set_dropout(network, dropout)
     if phase.decision_maker == RESET:
+        # of one generator torch draws other numbers in float64
+        network.decision_maker.float()
         reset_decision_maker(network, options, generator)
     elif phase.decision_maker != KEEP:
         _attach(phase, network, attached)

@@ -132,15 +132,18 @@ def load_initial(
     if differing := [f"{key} {has[key]} (params.yaml: {wanted[key]})" for key in wanted if wanted[key] != has[key]]:
         raise StageError(f"initial_model: {folder} was made with other settings: {', '.join(differing)}")
     if folder != layout.model("roulette", replicate):
-        _refuse_leak(folder, info, loaded)
+        _refuse_leak(settings, folder, info, loaded)
     return network, str(info.get("phase", settings.initial_model)), str(info["model_sha256"])
 
 
-def _refuse_leak(folder: Path, info: Mapping[str, Any], loaded: LoadedCohort) -> None:
+def _refuse_leak(settings: Settings, folder: Path, info: Mapping[str, Any], loaded: LoadedCohort) -> None:
     """StageError where the model, or one that it descends from, learnt from a patient whom the split of `loaded` tests.
 
-    Ancestors are looked for beside the model's folder, as in `models/`.
+    Ancestors are looked for beside the model's folder, as in `models/`. Where ids are not shared between data sets,
+    those of cohorts of another data set are other people.
     """
+    own = settings.dataset_of(settings.target)
+    others = [name for name in settings.cohorts if settings.dataset_of(name) != own]
     tested = set(loaded.assigned.loc[loaded.assigned["subset"] == "test", "patient_id"])
     models = {str(info.get("phase")): (folder, info["model_sha256"])}
     for ancestor in info.get("lineage", ()):
@@ -152,6 +155,8 @@ def _refuse_leak(folder: Path, info: Mapping[str, Any], loaded: LoadedCohort) ->
             unknown.append(phase)
             continue
         table = read_predictions(place / "predictions.csv")
+        if not settings.split.shared_patient_ids:
+            table = table[~table["cohort"].isin(others)]
         learnt = set(table.loc[table["subset"].isin(["train", "validation"]), "patient_id"])
         if shared := sorted(tested & learnt):
             raise StageError(
