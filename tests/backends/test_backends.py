@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lesion_transfer.backends import ray_backend
-from lesion_transfer.backends.backend import Backend, BackendError, InProcess
+from lesion_transfer.backends.backend import Backend, BackendError, InProcess, Tell
 from lesion_transfer.backends.ray_backend import RayBackend
 from lesion_transfer.errors import LesionError
 
@@ -37,6 +37,29 @@ def test_results_come_in_the_order_of_the_tasks_and_each_is_told_once(backend):
     results = backend.run(wait_and_square, tasks, on_result=told.__setitem__)
     assert results == [task * task for task in tasks]
     assert told == dict(enumerate(results))
+
+
+def test_what_tasks_tell_reaches_the_caller_while_they_run_and_in_order(backend):
+    def tell_slowly(task: int, tell: Tell) -> int:
+        import time
+
+        for step in range(4):
+            tell((task, step))
+            time.sleep(0.8)
+        return task
+
+    heard: list[tuple[int, int]] = []
+    done: dict[int, int] = {}
+    with backend.listening(heard.append) as tell:
+        backend.run(
+            partial(tell_slowly, tell=tell), [0, 1], on_result=lambda number, _: done.setdefault(number, len(heard))
+        )
+    for task in (0, 1):
+        steps = [step for told, step in heard if told == task]
+        assert steps == list(range(len(steps)))
+        assert len(steps) >= (4 if backend.in_process else 2)
+        assert done[task] > 1, "before its result"
+    assert len(backend.run(len, ["a"])) == 1
 
 
 def test_no_task_is_no_work(backend):

@@ -127,6 +127,7 @@ def on_ray():
 @pytest.mark.parametrize("frozen", [False, True])
 def test_ray_trains_to_the_same_bytes_and_tells_every_epoch(on_ray, frozen):
     epochs: list[tuple[int, float]] = []
+    estimates: list[tuple[int, float, int]] = []
     population = members()
     results = train_population(
         population,
@@ -134,11 +135,14 @@ def test_ray_trains_to_the_same_bytes_and_tells_every_epoch(on_ray, frozen):
         frozen=frozen,
         patch_pixels=PATCH,
         backend=on_ray,
+        on_estimate=lambda *told: estimates.append(told),
         on_epoch=lambda number, row: epochs.append((number, row["epoch"])),
     )
     for member, trained in zip(population, results, strict=True):
         assert_same(trained, alone(member, frozen))
     assert sorted(epochs) == [(member, epoch) for member in range(4) for epoch in (1, 2)]
+    assert {number for number, _, _ in estimates} & {0, 1}
+    assert all(seconds > 0 and left == 2 for _, seconds, left in estimates)
 
 
 @pytest.mark.slow

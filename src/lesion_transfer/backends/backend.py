@@ -1,13 +1,16 @@
 """The one interface behind which independent tasks are computed, and its simplest form."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from lesion_transfer.errors import LesionError
 
 T = TypeVar("T")
 R = TypeVar("R")
+Tell = Callable[[Any], None]
+"""Takes a message."""
 
 
 class BackendError(LesionError):
@@ -17,10 +20,21 @@ class BackendError(LesionError):
 class Backend(Protocol):
     """Runs a function over tasks. Use it in a `with` block: afterwards nothing that it started is left running.
 
-    in_process: whether tasks run in the caller's own process, so that they may call back into it.
+    in_process: whether tasks run in the caller's own process. n_beside: how many of them run at a time.
     """
 
     in_process: bool
+
+    @property
+    def n_beside(self) -> int: ...
+
+    @contextmanager
+    def listening(self, on_message: Tell) -> Iterator[Tell]:
+        """Inside the block, what a `run` function calls with a message that is to reach `on_message` in this process.
+
+        Bind it to the function with functools.partial. From another process messages come a second late or so, a task's
+        own in their order, and its last ones perhaps not before its result, or never.
+        """
 
     def run(
         self,
@@ -47,6 +61,12 @@ class InProcess:
     """One task after the other, here."""
 
     in_process = True
+    n_beside = 1
+
+    @contextmanager
+    def listening(self, on_message: Tell) -> Iterator[Tell]:
+        """As Backend.listening, at once."""
+        yield on_message
 
     def run(
         self,

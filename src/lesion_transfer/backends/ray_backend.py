@@ -4,14 +4,16 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import lesion_transfer
-from lesion_transfer.backends.backend import BackendError
+from lesion_transfer.backends.backend import BackendError, Tell
 from lesion_transfer.files import file_sha256, source_files
 
 T = TypeVar("T")
@@ -20,6 +22,7 @@ R = TypeVar("R")
 RETRIES = 3
 """How often a task is run again when its worker is killed."""
 KNOCK_SECONDS = 10
+LISTENING_SECONDS = 1.0
 PACKAGE = Path(str(lesion_transfer.__file__)).parent
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
@@ -47,6 +50,26 @@ class RayBackend:
         self._address, self._n_workers = address, n_workers
         self._threads, self._gpus, self._prepare = threads, gpus, prepare
         self._started = False
+        self._heard: tuple[Any, Tell] | None = None
+
+    @property
+    def n_beside(self) -> int:
+        """Tasks that run at a time; joins the cluster."""
+        self._connect()
+        return self._window()
+
+    @contextmanager
+    def listening(self, on_message: Tell) -> Iterator[Tell]:
+        """As Backend.listening."""
+        self._connect()
+        import ray
+
+        inbox = ray.remote(num_cpus=0)(_Inbox).remote()
+        self._heard = inbox, on_message
+        try:
+            yield _Teller(inbox)
+        finally:
+            self._heard = None
 
     def run(
         self,
@@ -74,8 +97,11 @@ class RayBackend:
                 while waiting and len(running) < window:
                     number, task = waiting.pop()
                     running[remote.remote(_code_sha256(), shared, task)] = number
-                (done, *_), _ = ray.wait(list(running))
-                number = running.pop(done)
+                finished, _ = ray.wait(list(running), timeout=None if self._heard is None else LISTENING_SECONDS)
+                self._listen()
+                if not finished:
+                    continue
+                number = running.pop(done := finished[0])
                 results[number] = _result(done, number, len(tasks))
                 if on_result is not None:
                     on_result(number, results[number])
@@ -83,6 +109,21 @@ class RayBackend:
             for reference in running:
                 ray.cancel(reference, force=True)
         return [results[number] for number in range(len(tasks))]
+
+    def _listen(self) -> None:
+        """Hands on the messages that have come; a lost inbox costs messages, and no training."""
+        if self._heard is None:
+            return
+        import ray
+
+        inbox, on_message = self._heard
+        try:
+            messages = ray.get(inbox.take.remote())
+        except ray.exceptions.RayError:
+            self._heard = None
+            return
+        for message in messages:
+            on_message(message)
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +183,36 @@ class RayBackend:
                 f"and {resources.get('GPU', 0):g}; lower `threads`, set device: cpu, or add a node."
             )
         return min(room, self._n_workers or room)
+
+
+class _Inbox:
+    """Where messages of all workers wait; an actor."""
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+
+    def add(self, messages: Sequence[Any]) -> None:
+        self._messages += messages
+
+    def take(self) -> list[Any]:
+        messages, self._messages = self._messages, []
+        return messages
+
+
+class _Teller:
+    """Sends a worker's messages to the inbox, together what comes within LISTENING_SECONDS, and waits for nothing."""
+
+    def __init__(self, inbox: Any) -> None:
+        self._inbox = inbox
+        self._waiting: list[Any] = []
+        self._next_time = 0.0
+
+    def __call__(self, message: Any) -> None:
+        self._waiting.append(message)
+        if time.monotonic() >= self._next_time:
+            self._inbox.add.remote(self._waiting)
+            self._waiting = []
+            self._next_time = time.monotonic() + LISTENING_SECONDS
 
 
 def _run_task(code_sha256: str, shared: Sequence[Any], task: Any) -> Any:

@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lesion_transfer.backends.backend import Backend, InProcess
+from lesion_transfer.backends.backend import Backend, InProcess, Tell
 from lesion_transfer.learning.course import TrainingResult
 from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.member import Member as Member
@@ -25,7 +26,8 @@ from lesion_transfer.learning.training import DEFAULT_LIMITS, train
 OnEpoch = Callable[[int, dict[str, float]], None]
 """Gets a member's number and a row of its history."""
 OnEstimate = Callable[[int, float, int], None]
-"""Gets a member's number, the seconds that one of its epochs will take, and the number of epochs that it has to go."""
+"""Gets a member's number, the seconds that one of its epochs will take, its share where others are trained beside it,
+and the number of epochs that it has to go."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +41,7 @@ class _Common:
     device: str | torch.device
     limits: GradientLimits
     tolerant: bool
-
-
-@dataclass(frozen=True)
-class _Watchers:
-    """What a member trained in this process calls, with its number first."""
-
-    on_epoch: OnEpoch | None
-    on_estimate: OnEstimate | None
-
-    def of(self, number: int, states: StateFile, history: list[dict[str, float]]) -> Hooks:
-        """Those of one member; `history` gets its rows."""
-
-        def after_epoch(row: dict[str, float]) -> None:
-            history.append(row)
-            if self.on_epoch is not None:
-                self.on_epoch(number, row)
-
-        return Hooks(
-            after_epoch,
-            None if self.on_estimate is None else partial(self.on_estimate, number),
-            states.state,
-            states.keep,
-        )
+    estimated: bool
 
 
 @dataclass(frozen=True)
@@ -91,8 +71,8 @@ def train_population(
 
     Members of one `stack` agree with that but for rounding; their bytes, too, are the same on every back end. A
     population of one member or one stack is trained in this process, whatever the back end. on_epoch: called after each
-    epoch where members are trained in this process, else when a member has come back from its worker, once a row.
-    on_estimate: called before a member's first epoch where members are trained in this process.
+    epoch, once a row, of a member on a worker a second later or when it has come back. on_estimate: called before a
+    member's first epoch.
     on_stopped: gets a member that `training.train` would have raised a TrainingError for; the others go on and are
     returned without it. Where None the first such error is raised.
     Raises what `training.train` raises, and BackendError.
@@ -101,22 +81,34 @@ def train_population(
     backend = InProcess() if backend is None or len(groups) == 1 else backend
     images, bare = _without_images(members)
     tasks = [[bare[number] for number in group] for group in groups]
-    common = _Common(images, augmentation, frozen, patch_pixels, device, limits, on_stopped is not None)
-    live = backend.in_process
+    tolerant, estimated = on_stopped is not None, on_estimate is not None
+    common = _Common(images, augmentation, frozen, patch_pixels, device, limits, tolerant, estimated)
+    beside = min(backend.n_beside, len(groups))
+    last = [0.0] * len(members)
+
+    def hear(message: tuple[str, int, Any]) -> None:
+        kind, number, content = message
+        if kind == "estimate" and on_estimate is not None:
+            seconds, epochs = content
+            on_estimate(number, seconds / beside, epochs)
+        elif kind == "epoch" and content["epoch"] > last[number]:
+            last[number] = content["epoch"]
+            if on_epoch is not None:
+                on_epoch(number, content)
 
     def told(group: int, outcomes: list[Trained | Stopped]) -> None:
         for number, outcome in zip(groups[group], outcomes, strict=True):
-            if on_epoch is not None and not live:
-                for row in outcome.history:
-                    on_epoch(number, row)
+            # the last ones may have been lost on their way from a worker
+            for row in () if backend.in_process else outcome.history:
+                hear(("epoch", number, row))
             if isinstance(outcome, Stopped):
                 assert on_stopped is not None
                 on_stopped(number, outcome)
             elif on_result is not None:
                 on_result(number, outcome)
 
-    watchers = _Watchers(on_epoch, on_estimate) if live else _Watchers(None, None)
-    outcomes = backend.run(partial(_train_together, common, watchers), tasks, told)
+    with backend.listening(hear) as tell:
+        outcomes = backend.run(partial(_train_together, common, tell), tasks, told)
     by_number = dict(zip(chain(*groups), chain(*outcomes), strict=True))
     return [trained for number in range(len(members)) if isinstance(trained := by_number[number], Trained)]
 
@@ -135,7 +127,7 @@ def _without_images(members: Sequence[Member]) -> tuple[list[Tensor], list[_Task
     return images, tasks
 
 
-def _train_together(common: _Common, watchers: _Watchers, tasks: Sequence[_Task]) -> list[Trained | Stopped]:
+def _train_together(common: _Common, tell: Tell, tasks: Sequence[_Task]) -> list[Trained | Stopped]:
     """One member alone, or a stack of several."""
     members = [_with_images(task, common) for task in tasks]
     begun = time.monotonic()
@@ -143,7 +135,7 @@ def _train_together(common: _Common, watchers: _Watchers, tasks: Sequence[_Task]
         states = [files.enter_context(StateFile(member.place, member.name, len(members))) for member in members]
         histories = [[] if state.state is None else list(state.state.history) for state in states]
         hooks = [
-            watchers.of(task.number, state, history)
+            _hooks(task.number, state, history, tell, common.estimated)
             for task, state, history in zip(tasks, states, histories, strict=True)
         ]
         results = _train_one(common, members[0], hooks[0]) if len(members) == 1 else _stack(common, members, hooks)
@@ -152,6 +144,19 @@ def _train_together(common: _Common, watchers: _Watchers, tasks: Sequence[_Task]
         Stopped(str(result), history, seconds) if isinstance(result, TrainingError) else Trained(result, seconds)
         for result, history in zip(results, histories, strict=True)
     ]
+
+
+def _hooks(number: int, states: StateFile, history: list[dict[str, float]], tell: Tell, estimated: bool) -> Hooks:
+    """What one member tells and keeps; `history` gets its rows."""
+
+    def after_epoch(row: dict[str, float]) -> None:
+        history.append(row)
+        tell(("epoch", number, row))
+
+    def before_epochs(seconds: float, epochs: int) -> None:
+        tell(("estimate", number, (seconds, epochs)))
+
+    return Hooks(after_epoch, before_epochs if estimated else None, states.state, states.keep)
 
 
 def _with_images(task: _Task, common: _Common) -> Member:

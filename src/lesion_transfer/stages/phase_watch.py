@@ -36,7 +36,8 @@ class PhaseWatch:
             self._together += 1
         if self._begun is None:
             self._begun = time.monotonic()
-            self._to_go = epochs + sum(later.epochs for later in self._members[number + 1 :])
+            others = sum(own.epochs - done for own, done in zip(self._members, self._done, strict=True))
+            self._to_go = epochs + others - (self._members[number].epochs - self._done[number])
             self._say_time(seconds_an_epoch, self._to_go, "timed on one batch")
 
     def epoch(self, number: int, row: Mapping[str, float]) -> None:
