@@ -6,7 +6,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 import lesion_transfer
+from lesion_transfer.cli import app
 
 LESION = str(Path(sys.executable).with_name("lesion"))
 
@@ -40,3 +44,19 @@ def test_it_says_its_version_and_which_code_runs(tmp_path):
     first, second = done.stdout.splitlines()
     assert first == f"lesion-transfer {version('lesion-transfer')} ({Path(lesion_transfer.__file__).parent})"
     assert f"torch {version('torch')}" in second
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["baselines", "--seed", "3"], "--seed goes with FOLDER"),
+        (["predict", "model", "folder", "--out", "out.csv", "--patient", "P1"], "--patient goes with --dicom"),
+        (["download", "prostatex", "folder", "--csv"], "--csv goes with --dry-run"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(words, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -330,8 +330,10 @@ def predict(
 
 
 def _three_numbers(text: str | None) -> tuple[float, float, float]:
+    if text is None:
+        raise typer.BadParameter("--dicom needs --position-lps X,Y,Z, the lesion's place in mm")
     try:
-        x, y, z = (float(part) for part in (text or "").replace(",", " ").split())
+        x, y, z = (float(part) for part in text.replace(",", " ").split())
     except ValueError:
         raise typer.BadParameter(f"--position-lps: {text!r} is not X,Y,Z in mm") from None
     if not all(map(math.isfinite, (x, y, z))):
@@ -420,6 +422,7 @@ def runs(
     from lesion_transfer.stages.runs import ListedRun, list_runs
 
     columns = [field.name for field in dataclasses.fields(ListedRun)]
+    find_layout()
     rows = [dataclasses.asdict(run) for run in list_runs(names or (), members=members)]
     for name in names or ():
         if not any(row["name"].partition(" ")[0] == name for row in rows):

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lesion_transfer.cli import app
-from lesion_transfer.evaluation.bootstrap import paired_difference
+from lesion_transfer.evaluation.bootstrap import estimates, paired_difference, patient_draws
 from lesion_transfer.evaluation.compare import compare
 from lesion_transfer.evaluation.predictions import PredictionsError
 from lesion_transfer.files import write_csv
@@ -114,6 +114,26 @@ def test_the_p_value_agrees_with_the_interval(make_table):
             assert (found["p_value_auc"] < 0.05) == (low > 0 or high < 0), seed
         single = paired_difference(before, after, np.random.default_rng(seed), n_draws=499)
         assert (single.low, single.high) == (low, high)
+
+
+def test_copies_of_other_findings_do_not_hide_the_plain_predictions(tmp_path, make_table, caplog):
+    before, after = (predictions(make_table, seed) for seed in (1, 2))
+    write_csv(tmp_path / "before.csv", before)
+    write_csv(tmp_path / "after.csv", after[(after["copy"] == 0) | (after["patient_id"] != after["patient_id"][0])])
+    asked = ("compare", tmp_path / "before.csv", tmp_path / "after.csv", "--subset", before["subset"][0], "--json")
+    found = json.loads(run(*asked, "--draws", 200))
+    assert set(found) == {"plain"}
+    assert "augmented copies of different findings" in caplog.text
+
+
+def test_draws_in_which_a_metric_is_not_defined_are_told(make_table):
+    """One positive call, of one patient: about a third of the draws leave it out."""
+    table = make_table([True] * 12 + [False] * 12, [0.9] + [0.1] * 23)
+    draws = patient_draws(table["patient_id"].to_numpy(), np.random.default_rng(0), 500)
+    found = estimates(table, draws, names=["precision", "accuracy"])
+    assert found["precision"].n_undefined > 100
+    assert f"not defined in {found['precision'].n_undefined} of 500 draws" in found["precision"].note
+    assert found["accuracy"].note is None
 
 
 def test_two_tables_of_other_findings_are_refused(tmp_path, make_table):

@@ -168,6 +168,7 @@ def test_a_power_is_claimed_only_where_a_difference_could_have_been_told():
     enough = content_of(0.1) | {"lesions_needed": 3}
     assert "would have been told with a power of 80%" in verdict(enough)
     assert "would have been told" not in verdict(content_of(0.1, repeats=1) | {"lesions_needed": 3})
+    assert "lesions" not in verdict(content_of(0.1, repeats=1)).partition("too few repeats")[2]
     without = enough | {"primary": enough["primary"] | {"low_trainings": None, "high_trainings": None}}
     assert "would have been told" not in verdict(without)
 

@@ -15,6 +15,7 @@ from lesion_transfer.cohorts.cohort import CohortError
 from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets.finding import DatasetError
 from lesion_transfer.evaluation.predictions import read_predictions
+from lesion_transfer.files import file_sha256
 from lesion_transfer.learning.checkpoint import save_model
 from lesion_transfer.learning.network import build_network
 from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions
@@ -84,6 +85,42 @@ def test_a_cohort_without_labels_and_cohort_json(tmp_path, model, network):
     plain = table[table["copy"] == 0]["probability"].to_numpy()
     assert plain == pytest.approx(predict_probabilities(network, zscored(images), 65), abs=1e-6)
     assert not (tmp_path / "out.excluded.csv").exists()
+
+
+def test_the_folders_name_is_no_part_of_a_prediction(tmp_path, model):
+    images = np.random.default_rng(0).uniform(0, 255, (2, 1, 85, 85)).astype(np.float32)
+    tables = [predict_folder(open_model(str(model)), write_folder(tmp_path / name, images), 3)[0] for name in "ab"]
+    assert tables[0]["probability"].tolist() == tables[1]["probability"].tolist()
+
+
+def test_images_that_the_model_learnt_from_have_their_subset_and_their_patients_are_named(
+    tmp_path, model, network, caplog
+):
+    images = np.random.default_rng(0).uniform(0, 255, (3, 1, 85, 85)).astype(np.float32)
+    known = write_folder(tmp_path / "known", images)
+    info = json.loads((model / "model.json").read_text())
+    save_model(
+        model, network.state_dict(), {**info, "phase": "ds1_full", "images_sha256": file_sha256(known / "images.npy")}
+    )
+    table, _ = predict_folder(open_model(str(model)), known)
+    assert set(table["subset"]) == {"new"}
+    assert not caplog.text
+    table.assign(subset=["train", "validation", "test"]).to_csv(model / "predictions.csv", index=False)
+    table, _ = predict_folder(open_model(str(model)), known)
+    assert table["subset"].tolist() == ["train", "validation", "test"]
+    assert "2 of 3 findings are of patients with ids that" in caplog.text
+    caplog.clear()
+    other = write_folder(tmp_path / "other", images[::-1].copy())
+    table, _ = predict_folder(open_model(str(model)), other)
+    assert set(table["subset"]) == {"new"}, "other images of patients who are perhaps others"
+    assert "2 of 3 findings are of patients with ids that" in caplog.text
+
+
+def test_a_folder_of_several_models_names_one(tmp_path, model):
+    (tmp_path / "challenge").mkdir()
+    model.rename(tmp_path / "challenge" / "epoch_003")
+    with pytest.raises(StageError, match=r"holds 1 models, one a folder; name one, as .*epoch_003"):
+        open_model(str(tmp_path / "challenge"))
 
 
 def test_a_patch_archive_is_cut_out_as_the_models_cohort_was_and_what_cannot_be_is_listed(tmp_path, model, network):

@@ -103,4 +103,4 @@ def test_an_undefined_number_says_why():
     few = {"value": 0.7, "low": 0.6, "high": 0.8, "note": "too few positives (8 < 10)"}
     assert estimate_text(few) == "0.700 (0.600 to 0.800); too few positives (8 < 10)"
     assert estimate_text({"value": None, "low": None, "high": None, "note": "not defined: why"}) == "not defined: why"
-    assert estimate_text(None) == "not defined"
+    assert estimate_text(None) == "\N{EN DASH}"

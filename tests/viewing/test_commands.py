@@ -60,6 +60,9 @@ def test_the_findings_of_a_table_are_marked_on_their_patient_alone(series, tmp_p
     assert "finding 7 positive" in text
     assert "finding 8 negative at 2, 4, 99 mm is outside these images." in text
     assert "finding 1" not in text
+    table.write_text("ProxID,fid,pos,zone,ClinSig\nother,1,2 4 3,PZ,TRUE\n")
+    said = run("view", series, "--html", tmp_path / "none.html", "--findings", table)
+    assert "findings.csv has no finding of these images" in said.stderr
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,9 @@ def test_files_of_one_name_keep_their_own_pictures(tmp_path, write_dicom):
 def test_a_folder_is_needed(tmp_path):
     with pytest.raises(LesionError, match="is no folder"):
         convert_tree(tmp_path / "nowhere", None)
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(LesionError, match=r"README.md is no folder: --out"):
+        convert_tree(tmp_path, tmp_path / "README.md")
 
 
 @pytest.mark.real

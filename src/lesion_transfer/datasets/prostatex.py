@@ -108,9 +108,11 @@ def read_position(
     images = DicomSource(source, allow_identified=allow_identified)
     if patient_id is None:
         there = images.patient_ids()
-        if len(there) != 1:
+        if not there:
+            raise DatasetError(f"{source} holds no DICOM image: name the folder of one patient's files.")
+        if len(there) > 1:
             raise DatasetError(
-                f"{source} holds images of {len(there)} patients{': ' if there else ''}{', '.join(there[:5])}"
+                f"{source} holds images of {len(there)} patients: {', '.join(there[:5])}"
                 f"{', ...' if len(there) > 5 else ''}. Name the folder of one patient, or the PatientID."
             )
         patient_id = there[0]

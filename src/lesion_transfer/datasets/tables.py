@@ -80,7 +80,7 @@ def find_tables(source: Path, names: Sequence[str]) -> dict[str, Path]:
 def require_folder(source: Path) -> None:
     """Raises DatasetError when source is no folder."""
     if not source.is_dir():
-        raise DatasetError(f"{source} is no folder. Set the data set's `source` to the folder that holds its files.")
+        raise DatasetError(f"{source} is no folder: name the one that holds the files (of a data set: its `source`).")
 
 
 def read_table(path: Path, required: Iterable[str], separators: str = ",;") -> list[TableRow]:

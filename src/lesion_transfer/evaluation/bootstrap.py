@@ -15,6 +15,8 @@ from lesion_transfer.evaluation.weighted import weighted_metric
 
 N_DRAWS = 2000
 CONFIDENCE = 0.95
+WORTH_TELLING = 0.01
+"""Of the draws, those in which a value is not defined: its interval is made of the others."""
 FEW = 10
 """With fewer findings of a class the interval is reported with a note: it is known to be too narrow there."""
 
@@ -207,6 +209,8 @@ def _estimate(
                 # A value at its limit (such as an AUC of 1) does not vary under resampling; that is no certainty.
                 notes.append("does not vary under resampling, which does not make it certain")
     n_undefined = int(np.isnan(drawn).sum())
+    if low is not None and n_undefined >= WORTH_TELLING * len(drawn):
+        notes.append(f"not defined in {n_undefined:,} of {len(drawn):,} draws")
     return Estimate(value, low, high, len(labels), n_positive, n_patients, n_undefined, "; ".join(notes) or None)
 
 

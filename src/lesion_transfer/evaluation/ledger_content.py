@@ -162,12 +162,10 @@ def _outlook(content: Mapping[str, Any]) -> str:
     primary, needed, difference = content["primary"], content["lesions_needed"], content["smallest_difference"]
     if primary["low"] is not None and primary["low"] == primary["high"] == 0:
         return "; both sides rank all findings alike, as two equal models do"
-    if needed is None:
-        return ""
+    if needed is None or _too_little(content) or primary["low_trainings"] is None:
+        return ""  # no difference could have been told, and the width of such an interval says nothing
     if needed > content["n"]:
         return f"; to tell a difference of {difference:g} would take about {needed:,} lesions"
-    if _too_little(content) or primary["low_trainings"] is None:
-        return ""  # no difference could have been told
     return f"; a difference of {difference:g} would have been told with a power of {POWER:.0%}"
 
 

@@ -51,7 +51,12 @@ def _brain(folder: Path) -> list[ByHand]:
         table = False
     return [
         ByHand("the folders yes/ and no/ with 253 images", images, True, f"{BRAIN_PAGE} (needs a Kaggle account)"),
-        ByHand("ground_truth.csv: file, label, x, y", table, True, "made by you: the lesions' centres in pixels"),
+        ByHand(
+            "ground_truth.csv: file, label, x, y",
+            table,
+            True,
+            "you: the lesions' centres in pixels (`lesion annotate`)",
+        ),
     ]
 
 

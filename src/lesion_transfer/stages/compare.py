@@ -1,5 +1,6 @@
 """Tool `lesion compare`: two predictions tables of the same findings, with paired intervals, from the tables alone."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import pandas as pd
 
 from lesion_transfer.evaluation.bootstrap import N_DRAWS
 from lesion_transfer.evaluation.compare import compare as compare_tables
-from lesion_transfer.evaluation.enhanced import both_predictions
+from lesion_transfer.evaluation.enhanced import PLAIN, both_predictions
 from lesion_transfer.evaluation.predictions import by_model, read_predictions, select
 from lesion_transfer.evaluation.summary import STREAM
 from lesion_transfer.randomness import named_generator
 from lesion_transfer.stages.layout import StageError
+
+log = logging.getLogger(__name__)
 
 
 def compare(
@@ -41,7 +44,11 @@ def compare(
         subset = "test"
     sides = [both_predictions(select(table, subset=subset, replicate=replicate, copy=None)) for table in tables]
     found = {}
+    before_keys, after_keys = ({name: set(table["finding_key"]) for name, table in side.items()} for side in sides)
     for name in sides[0]:
+        if before_keys[PLAIN] == after_keys[PLAIN] and before_keys[name] != after_keys.get(name, before_keys[name]):
+            log.warning("the two tables have augmented copies of different findings: only the plain ones are compared")
+            continue
         if name in sides[1] and not any(_empty(side[name]) for side in sides):
             generator = named_generator(seed, *STREAM)
             found[name] = compare_tables(sides[0][name], sides[1][name], generator, threshold, n_draws=n_draws)

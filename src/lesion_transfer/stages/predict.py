@@ -3,7 +3,7 @@
 import logging
 import math
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets import patch_archive, prostatex
 from lesion_transfer.datasets.finding import Exclusion, Finding
 from lesion_transfer.datasets.patch_scale import DisplayScale
-from lesion_transfer.evaluation.predictions import COLUMNS
+from lesion_transfer.evaluation.predictions import COLUMNS, read_predictions
 from lesion_transfer.files import file_sha256, write_csv
 from lesion_transfer.imaging.walk import name_problem
 from lesion_transfer.learning.checkpoint import load_model
@@ -30,6 +30,7 @@ from lesion_transfer.learning.options import AugmentationOptions
 from lesion_transfer.learning.scoring import predict_probabilities
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.stages.layout import StageError, find_layout
+from lesion_transfer.stages.training.learnt import learnt_from
 
 log = logging.getLogger(__name__)
 NEW = "new"
@@ -52,6 +53,8 @@ class Model:
     seed: int
     display_scale: DisplayScale | None
     """Of the patch archive that it was trained on."""
+    info: Mapping[str, Any]
+    """model.json."""
 
 
 def open_model(name: str) -> Model:
@@ -59,18 +62,28 @@ def open_model(name: str) -> Model:
     folder = Path(name)
     if not folder.is_dir():
         folder = find_layout().model(name)
+    _refuse_several(folder)
     network, info = load_model(folder)
     try:
         options = CohortOptions.model_validate(info["cohort_options"])
         augmentation = AugmentationOptions.model_validate(info["augmentation"])
         zscore = ZScore.from_dict(info["zscore"])
         scale = DisplayScale.from_dict(info["display_scale"]) if "display_scale" in info else None
-        return Model(folder, network, options, zscore, augmentation, str(info["kind"]), int(info["seed"]), scale)
+        made_of = str(info["kind"]), int(info["seed"])
+        return Model(folder, network, options, zscore, augmentation, *made_of, scale, info)
     except (KeyError, TypeError, ValueError, pydantic.ValidationError) as error:
         raise StageError(
-            f"{folder / 'model.json'} does not say how the model's images were made ({error}); it predicts new images "
-            "only after its phase has been trained again."
+            f"{folder / 'model.json'} does not say how the model's images were made ({error}): name the model of a "
+            "phase, of the reproduction or of the challenge; the roulette's is not trained."
         ) from error
+
+
+def _refuse_several(folder: Path) -> None:
+    """Raises StageError for a folder of models, as the challenge makes it."""
+    if (folder / "model.json").is_file():
+        return
+    if several := sorted(path.parent for path in folder.glob("*/model.json")):
+        raise StageError(f"{folder} holds {len(several)} models, one a folder; name one, as {several[0]}.")
 
 
 def predict_folder(model: Model, folder: Path, copies: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -234,6 +247,30 @@ def _refuse_other_scale(model: Model, cohort: Cohort) -> None:
         )
 
 
+def _known_subsets(model: Model, cohort: Cohort) -> pd.Series:
+    """(n,) of each finding: `new`, or for the very images that the model was trained on, the subset that it was in.
+
+    Warns of findings of patients whom the model has learnt from: by their ids, which other people may have, too.
+    """
+    findings = cohort.findings
+    subsets = pd.Series(NEW, index=findings.index)
+    if "model_sha256" not in model.info:
+        return subsets
+    learnt, _ = learnt_from(model.folder, model.info)
+    if cohort.images_sha256 == model.info.get("images_sha256") and (model.folder / "predictions.csv").is_file():
+        own = read_predictions(model.folder / "predictions.csv").drop_duplicates("finding_key")
+        subsets = findings["finding_key"].map(own.set_index("finding_key")["subset"]).fillna(NEW)
+    patients = {patient for table in learnt.values() for patient in table["patient_id"]}
+    if n := int(findings["patient_id"].isin(patients).sum()):
+        first = findings.loc[findings["patient_id"].isin(patients), "patient_id"].iloc[0]
+        log.warning(
+            "%d of %d findings are of patients with ids that %s has learnt from, as %s: of these, its probabilities "
+            "are no predictions",
+            *(n, len(findings), model.folder, first),
+        )
+    return subsets
+
+
 def _predict(model: Model, cohort: Cohort, name: str, copies: int) -> pd.DataFrame:
     if cohort.patch_pixels != model.options.patch_pixels:
         raise StageError(
@@ -250,14 +287,15 @@ def _predict(model: Model, cohort: Cohort, name: str, copies: int) -> pd.DataFra
     torch.set_num_threads(1)
     images = torch.from_numpy(model.zscore.apply(cohort))
     plain = predict_probabilities(model.network, images, cohort.patch_pixels)
-    generator = torch_generator(model.seed, "enhanced prediction", name)
+    generator = torch_generator(model.seed, "enhanced prediction")
     rows = torch.arange(len(images))
     augmented = augmented_probabilities(
         model.network, images, rows, copies, model.augmentation, generator, cohort.patch_pixels
     )
+    subsets = _known_subsets(model, cohort)
     probabilities = np.column_stack([plain, augmented])  # (n, 1 + copies)
     table = cohort.findings[["finding_key", "patient_id", "finding_id", "label"]].copy()
-    table = table.assign(cohort=name, subset=NEW, fold=pd.array([pd.NA] * len(table), dtype="Int64"), replicate=0)
+    table = table.assign(cohort=name, subset=subsets, fold=pd.array([pd.NA] * len(table), dtype="Int64"), replicate=0)
     table = table.loc[table.index.repeat(1 + copies)].reset_index(drop=True)
     table["copy"] = np.tile(np.arange(1 + copies), len(images))
     table["probability"] = probabilities.ravel()

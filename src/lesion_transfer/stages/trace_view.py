@@ -32,7 +32,7 @@ def show_trace(found: Mapping[str, Any], console: Console) -> None:
             model["role"],
             "" if probability is None else f"{probability:.4f}",
             model["model_sha256"][:HASH_CHARACTERS],
-            "\n".join(model["runs"]) or "none in this store",
+            "\n".join(model["runs"]) or ("none in this store" if model["model_sha256"] else "those of the run ledger"),
         )
     console.print(table)
 

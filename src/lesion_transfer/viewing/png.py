@@ -67,6 +67,8 @@ def convert_tree(
     """
     if not folder.is_dir():
         raise LesionError(f"{folder} is no folder: name the folder whose images become PNG files.")
+    if out is not None and out.exists() and not out.is_dir():
+        raise LesionError(f"{out} is no folder: --out names the one that PNG files are written below.")
     failures: list[str] = []
     files = [file for file in files_below(folder, failures.append) if _is_image(file)]
     n_found = len(files) + len(failures)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Self, TypeVar
 
 from lesion_transfer.cohorts.cohort import POSITION_COLUMNS
 from lesion_transfer.datasets import lungx
@@ -18,6 +18,7 @@ Position = tuple[Sequence[float], str]
 """A point in LPS mm and what it is called."""
 Pixel = tuple[float, float, str]
 """Column and row, 0-based, and what lies there."""
+Named = TypeVar("Named", Position, Pixel)
 PUBLISHED = ("ProxID", "fid", "pos")
 _SOP_UID = "_sop_uid"
 _LABEL_NAMES = {None: "", True: " positive", False: " negative"}
@@ -37,6 +38,8 @@ class Positions:
     by_patient: dict[str, list[Position]] = field(default_factory=dict)
     by_image: dict[str, list[Pixel]] = field(default_factory=dict)
     by_number: dict[tuple[str, int], list[Pixel]] = field(default_factory=dict)
+    given: list[str] = field(default_factory=list)
+    """Names of the table's findings that some image was asked for: empty where the table is of other images."""
 
     @classmethod
     def of(cls, named: Sequence[str], table: Path | None) -> Self:
@@ -65,20 +68,24 @@ class Positions:
 
     def of_patient(self, key: str) -> list[Position]:
         """What counts for the images of a patient; `key` as `patient_key` makes it."""
-        return [*self.everywhere, *self.by_patient.get(key, [])]
+        return [*self.everywhere, *self._given(self.by_patient.get(key, []))]
 
     def of_image(self, image: InstanceHeader) -> list[Pixel]:
         """What lies on an image by a table that names the image itself; LUNGx's tables name images of CT alone."""
         numbered = image.instance_number if image.modality in {"CT", ""} else None
         of_number = [] if numbered is None else self.by_number.get((patient_key(image.patient_id), numbered), [])
-        return [*self.by_image.get(image.sop_uid, []), *of_number]
+        return self._given([*self.by_image.get(image.sop_uid, []), *of_number])
 
     def of_path(self, file: Path) -> list[Position]:
         """What counts for a volume that names no patient: those whose folder, or whose name at its start, it bears."""
         parts = {patient_key(part) for part in file.parts[:-1]}
         name = patient_key(file.name)
         keys = [key for key in self.by_patient if key in parts or name.startswith((f"{key}-", f"{key}_", f"{key}."))]
-        return [*self.everywhere, *(position for key in keys for position in self.by_patient[key])]
+        return [*self.everywhere, *self._given([position for key in keys for position in self.by_patient[key]])]
+
+    def _given(self, found: list[Named]) -> list[Named]:
+        self.given.extend(str(one[-1]) for one in found)
+        return found
 
     def in_picture(self, file: Path) -> list[Pixel]:
         """(x, y, name) of the lesions that the nearest ground_truth.csv above a picture names for it."""

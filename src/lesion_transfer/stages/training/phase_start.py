@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lesion_transfer.evaluation.predictions import read_predictions
 from lesion_transfer.learning.checkpoint import load_model
 from lesion_transfer.learning.network import LesionNetwork, weight_dtype
 from lesion_transfer.learning.options import TrainingOptions
@@ -16,6 +15,7 @@ from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.training import Probe
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
+from lesion_transfer.stages.training.learnt import learnt_from
 from lesion_transfer.stages.training.replicates import replicate_seed
 from lesion_transfer.stages.training.training_data import LoadedCohort, load_training_data
 from lesion_transfer.transfer.phases import starting_network
@@ -139,26 +139,17 @@ def load_initial(
 def _refuse_leak(settings: Settings, folder: Path, info: Mapping[str, Any], loaded: LoadedCohort) -> None:
     """StageError where the model, or one that it descends from, learnt from a patient whom the split of `loaded` tests.
 
-    Ancestors are looked for beside the model's folder, as in `models/`. Where ids are not shared between data sets,
+    Where ids are not shared between data sets,
     those of cohorts of another data set are other people.
     """
     own = settings.dataset_of(settings.target)
     others = [name for name in settings.cohorts if settings.dataset_of(name) != own]
     tested = set(loaded.assigned.loc[loaded.assigned["subset"] == "test", "patient_id"])
-    models = {str(info.get("phase")): (folder, info["model_sha256"])}
-    for ancestor in info.get("lineage", ()):
-        if ancestor["epochs"]:
-            models[ancestor["phase"]] = folder.parent / ancestor["phase"], ancestor["model_sha256"]
-    unknown = []
-    for phase, (place, sha256) in models.items():
-        if not (place / "predictions.csv").is_file() or load_model(place)[1]["model_sha256"] != sha256:
-            unknown.append(phase)
-            continue
-        table = read_predictions(place / "predictions.csv")
+    known, unknown = learnt_from(folder, info)
+    for place, table in known.items():
         if not settings.split.shared_patient_ids:
             table = table[~table["cohort"].isin(others)]
-        learnt = set(table.loc[table["subset"].isin(["train", "validation"]), "patient_id"])
-        if shared := sorted(tested & learnt):
+        if shared := sorted(tested & set(table["patient_id"])):
             raise StageError(
                 f"initial_model: {place} learnt from {shared[0]} and {len(shared) - 1} more patients whom this split "
                 "tests; take a model of the same seed and split, or one of other patients"
