@@ -92,7 +92,7 @@ def view(
         n_shown, failures = write_page(entries, html, axis, move)
     for failure in failures:
         typer.echo(f"not shown: {failure}", err=True)
-    if findings is not None and not positions.given:
+    if findings is not None and not positions.given and not failures:
         typer.echo(f"{findings} has no finding of these images", err=True)
     typer.echo(f"{html} shows {n_shown} of {len(entries)}; open it in a browser, no network needed")
 

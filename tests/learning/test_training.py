@@ -7,6 +7,7 @@ import torch
 
 from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.errors import TrainingError
+from lesion_transfer.learning.estimate import ON_ONE_BATCH, ON_THE_FIRST_EPOCH
 from lesion_transfer.learning.metrics import METRICS
 from lesion_transfer.learning.network import LesionNetwork, build_network
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions, TrainingOptions
@@ -307,11 +308,10 @@ def test_undersampling_trains_on_as_many_of_both_classes() -> None:
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_an_estimate_of_the_time_leaves_no_trace(frozen: bool) -> None:
-    told: list[tuple[float, int]] = []
-    assert same(run(frozen=frozen), run(frozen=frozen, on_estimate=lambda *both: told.append(both)))
-    [(seconds, epochs)] = told
-    assert 0 < seconds < 600
-    assert epochs == 2
+    told: list[tuple[float, int, str]] = []
+    assert same(run(frozen=frozen), run(frozen=frozen, on_estimate=lambda *all_: told.append(all_)))
+    assert [(epochs, how) for _, epochs, how in told] == [(2, ON_ONE_BATCH), (1, ON_THE_FIRST_EPOCH)]
+    assert all(0 < seconds < 600 for seconds, _, _ in told)
 
 
 def test_a_gradient_beyond_the_limits_stops_before_the_step() -> None:

@@ -1,11 +1,11 @@
 """What the terminal tells while a phase trains."""
 
 import logging
-import time
 
 import pytest
 from ruamel.yaml import YAML
 
+from lesion_transfer.learning.estimate import ON_ONE_BATCH, ON_THE_FIRST_EPOCH
 from lesion_transfer.settings import settings_from
 from lesion_transfer.stages.phase_watch import PhaseWatch
 
@@ -33,23 +33,22 @@ def row(epoch: int, lost: float = 0.0) -> dict[str, float]:
 def test_the_time_is_told_before_the_first_epoch_and_after_it(options, caplog):
     caplog.set_level(logging.INFO)
     watch = PhaseWatch("ds1_full", [options], Bar())
-    watch.estimate(0, 50.0, 4)
+    watch.estimate(0, 50.0, 4, ON_ONE_BATCH)
     assert caplog.messages == ["ds1_full: about 0:03:20 for 4 epochs of 50 s (timed on one batch)"]
-    time.sleep(0.02)
-    for epoch in (1, 2, 3, 4):
-        watch.epoch(0, row(epoch))
-    assert len(caplog.messages) == 2
-    assert "for 3 epochs of" in caplog.messages[1]
-    assert "timed on the first epoch" in caplog.messages[1]
+    watch.epoch(0, row(1))
+    watch.estimate(0, 40.0, 3, ON_THE_FIRST_EPOCH)
+    assert caplog.messages[1:] == ["ds1_full: about 0:02:00 for 3 epochs of 40 s (timed on the first epoch)"]
 
 
 def test_members_side_by_side_share_the_time_of_their_first_epoch(options, caplog):
     caplog.set_level(logging.INFO)
     watch = PhaseWatch("grid", [options] * 3, Bar())
     for number in range(3):
-        watch.estimate(number, 1.0, 4)
+        watch.estimate(number, 1.0, 4, ON_ONE_BATCH)
     for number in range(3):
         watch.epoch(number, row(1))
+    for number in range(3):
+        watch.estimate(number, 1.0, 3, ON_THE_FIRST_EPOCH)
     assert len(caplog.messages) == 2
     assert "for 12 epochs of 1 s" in caplog.messages[0]
     assert "for 9 epochs of" in caplog.messages[1]
@@ -59,8 +58,8 @@ def test_a_resumed_phase_counts_the_epochs_that_are_left_of_this_and_later_membe
     caplog.set_level(logging.INFO)
     watch = PhaseWatch("ds1_full", [options] * 3, Bar())
     watch.finished(0)
-    watch.estimate(1, 1.0, 2)
-    watch.estimate(2, 1.0, 4)
+    watch.estimate(1, 1.0, 2, ON_ONE_BATCH)
+    watch.estimate(2, 1.0, 4, ON_ONE_BATCH)
     assert caplog.messages == ["ds1_full: about 0:00:06 for 6 epochs of 1 s (timed on one batch)"]
 
 

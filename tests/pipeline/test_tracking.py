@@ -26,6 +26,7 @@ from lesion_transfer.tracking import (
     pipeline_id,
     tracked_run,
     tracking_uri,
+    without_password,
 )
 
 
@@ -166,12 +167,31 @@ def test_a_server_that_does_not_answer_is_told_and_one_that_refuses_is_mlflows_t
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     with pytest.raises(TrackingError, match=rf"no MLflow server answers at http://127.0.0.1:{port} \(.*refused"):
         open_store()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
+    with pytest.raises(TrackingError, match=rf"answers at http://127.0.0.1:{port} \(.*refused") as caught:
+        open_store()
+    assert "secret" not in str(caught.value)
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(TrackingError, match=r"cannot be used: .*501"):
-            open_store()
+        for login in ("", "me:secret@"):
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{login}127.0.0.1:{server.server_port}")
+            with pytest.raises(TrackingError, match=r"cannot be used: .*501") as caught:
+                open_store()
+            assert "secret" not in str(caught.value)
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:secret@host:5000/a", "http://host:5000/a"),
+        ("postgresql://me:secret@host/db", "postgresql://host/db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("sqlite:////tmp/a@b/mlflow.db", "sqlite:////tmp/a@b/mlflow.db"),
+    ],
+)
+def test_no_password_is_shown(address, shown):
+    assert without_password(address) == shown
 
 
 @pytest.mark.parametrize("text", ["1e-8", "1e-08", "0.00000001"])

@@ -81,6 +81,11 @@ class Course:
         return len(self.parts.history) + 1
 
     @property
+    def to_go(self) -> int:
+        """Epochs that it will have at most from now on."""
+        return self.options.epochs - self.epoch + 1
+
+    @property
     def over(self) -> bool:
         """Whether all epochs are done, or the last ones brought nothing, or it has stopped."""
         if self.stopped is not None:

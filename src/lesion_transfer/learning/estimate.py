@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -9,6 +10,11 @@ import torch
 from lesion_transfer.learning.course import Course
 from lesion_transfer.learning.gradients import GradientRecorder
 from lesion_transfer.learning.scoring import score
+
+OnEstimate = Callable[[float, int, str], None]
+"""Gets the seconds that an epoch takes, the number of epochs to go, and how that was found: one of the two below."""
+ON_ONE_BATCH = "timed on one batch"
+ON_THE_FIRST_EPOCH = "timed on the first epoch"
 
 
 def seconds_an_epoch(course: Course, device: torch.device) -> float:

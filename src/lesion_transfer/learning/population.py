@@ -25,9 +25,8 @@ from lesion_transfer.learning.training import DEFAULT_LIMITS, train
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 """Gets a member's number and a row of its history."""
-OnEstimate = Callable[[int, float, int], None]
-"""Gets a member's number, the seconds that one of its epochs will take, its share where others are trained beside it,
-and the number of epochs that it has to go."""
+OnEstimate = Callable[[int, float, int, str], None]
+"""Gets a member's number and what `estimate.OnEstimate` gets; seconds are its share where others train beside it."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ def train_population(
 
     Members of one `stack` agree with that but for rounding; their bytes, too, are the same on every back end. A
     population of one member or one stack is trained in this process, whatever the back end. on_epoch: called after each
-    epoch, once a row, of a member on a worker a second later or when it has come back. on_estimate: called before a
-    member's first epoch.
+    epoch, once a row, of a member on a worker a second later or when it has come back. on_estimate: called before
+    and after a member's first epoch.
     on_stopped: gets a member that `training.train` would have raised a TrainingError for; the others go on and are
     returned without it. Where None the first such error is raised.
     Raises what `training.train` raises, and BackendError.
@@ -81,16 +80,20 @@ def train_population(
     backend = InProcess() if backend is None or len(groups) == 1 else backend
     images, bare = _without_images(members)
     tasks = [[bare[number] for number in group] for group in groups]
-    tolerant, estimated = on_stopped is not None, on_estimate is not None
-    common = _Common(images, augmentation, frozen, patch_pixels, device, limits, tolerant, estimated)
+    tolerant, asked = on_stopped is not None, on_estimate is not None
+    common = _Common(images, augmentation, frozen, patch_pixels, device, limits, tolerant, asked)
     beside = min(backend.n_beside, len(groups))
+    # a retried worker tells again
+    estimated: set[tuple[int, str]] = set()
     last = [0.0] * len(members)
 
     def hear(message: tuple[str, int, Any]) -> None:
         kind, number, content = message
         if kind == "estimate" and on_estimate is not None:
-            seconds, epochs = content
-            on_estimate(number, seconds / beside, epochs)
+            seconds, epochs, how = content
+            if (number, how) not in estimated:
+                estimated.add((number, how))
+                on_estimate(number, seconds / beside, epochs, how)
         elif kind == "epoch" and content["epoch"] > last[number]:
             last[number] = content["epoch"]
             if on_epoch is not None:
@@ -153,10 +156,10 @@ def _hooks(number: int, states: StateFile, history: list[dict[str, float]], tell
         history.append(row)
         tell(("epoch", number, row))
 
-    def before_epochs(seconds: float, epochs: int) -> None:
-        tell(("estimate", number, (seconds, epochs)))
+    def on_estimate(seconds: float, epochs: int, how: str) -> None:
+        tell(("estimate", number, (seconds, epochs, how)))
 
-    return Hooks(after_epoch, before_epochs if estimated else None, states.state, states.keep)
+    return Hooks(after_epoch, on_estimate if estimated else None, states.state, states.keep)
 
 
 def _with_images(task: _Task, common: _Common) -> Member:

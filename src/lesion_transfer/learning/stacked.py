@@ -8,7 +8,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -22,6 +22,7 @@ from lesion_transfer.learning.alarm import nothing_alarming
 from lesion_transfer.learning.batches import Bank
 from lesion_transfer.learning.course import Course, OnEpoch, OnState, Sources, TrainingResult, encoder, prepare, set_up
 from lesion_transfer.learning.errors import NotFiniteError, TrainingError
+from lesion_transfer.learning.estimate import ON_ONE_BATCH, ON_THE_FIRST_EPOCH, OnEstimate
 from lesion_transfer.learning.losses import sample_losses
 from lesion_transfer.learning.member import Member
 from lesion_transfer.learning.network import LesionNetwork
@@ -44,7 +45,7 @@ class Hooks:
     """What one member keeps and tells."""
 
     on_epoch: OnEpoch | None = None
-    on_estimate: Callable[[float, int], None] | None = None
+    on_estimate: OnEstimate | None = None
     resume_from: TrainingState | None = None
     on_state: OnState | None = None
 
@@ -139,14 +140,18 @@ def train_stacked(
             fresh = stack is None
             mine, theirs = [courses[n] for n in present], [members[n] for n in present]
             stack = _Stack(present, mine, theirs, limits, device, tolerant)
-            if fresh:
-                _tell_estimate(stack, [hooks[n] for n in present])
+            if fresh and any(hook.on_estimate for hook in hooks):
+                share = stack.seconds_an_epoch() / len(present)
+                _tell_estimate({n: courses[n] for n in present}, hooks, share, ON_ONE_BATCH)
         begun = time.monotonic()
         with held_back() if seconds < QUICK_SECONDS else nullcontext():
-            for course, row in stack.epoch(epoch):
+            learnt = stack.epoch(epoch)
+            for course, row in learnt:
                 with _stopping(course, tolerant):
                     course.close_epoch(row)
-        seconds = time.monotonic() - begun
+        is_first, seconds = seconds == math.inf, time.monotonic() - begun
+        if is_first and learnt:
+            _tell_estimate(courses, hooks, seconds / len(learnt), ON_THE_FIRST_EPOCH)
     outcomes |= {number: course.stopped or course.result() for number, course in courses.items()}
     return [outcomes[number] for number in range(len(members))]
 
@@ -300,14 +305,12 @@ class _Batch:
     sizes: list[int]
 
 
-def _tell_estimate(stack: _Stack, hooks: Sequence[Hooks]) -> None:
-    """The seconds of an epoch of one member: its share of what the stack takes."""
-    if not any(hook.on_estimate for hook in hooks):
-        return
-    seconds = stack.seconds_an_epoch() / len(stack.courses)
-    for course, hook in zip(stack.courses, hooks, strict=True):
-        if hook.on_estimate is not None:
-            hook.on_estimate(seconds, course.options.epochs - course.epoch + 1)
+def _tell_estimate(courses: Mapping[int, Course], hooks: Sequence[Hooks], seconds: float, how: str) -> None:
+    """seconds: an epoch's of one member, its share of what the stack takes."""
+    for number, course in courses.items():
+        tell = hooks[number].on_estimate
+        if tell is not None and not course.over:
+            tell(seconds, course.to_go, how)
 
 
 def _sources(views: DataViews) -> Sources:

@@ -12,7 +12,7 @@ from lesion_transfer.learning.course import Probe as Probe
 from lesion_transfer.learning.course import TrainingResult as TrainingResult
 from lesion_transfer.learning.data import TrainingData as TrainingData
 from lesion_transfer.learning.errors import NotFiniteError
-from lesion_transfer.learning.estimate import seconds_an_epoch
+from lesion_transfer.learning.estimate import ON_ONE_BATCH, ON_THE_FIRST_EPOCH, OnEstimate, seconds_an_epoch
 from lesion_transfer.learning.network import LesionNetwork
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, TrainingOptions
 from lesion_transfer.learning.state import TrainingState
@@ -38,7 +38,7 @@ def train(
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     probe: Probe | None = None,
     limits: GradientLimits = DEFAULT_LIMITS,
-    on_estimate: Callable[[float, int], None] | None = None,
+    on_estimate: OnEstimate | None = None,
     resume_from: TrainingState | None = None,
     on_state: OnState | None = None,
     epoch_factor: float | None = None,
@@ -51,7 +51,7 @@ def train(
     A history row has epoch, lr, lost_update_share (of the updates of the epoch's first batch, how many rounding
     swallowed), moved_weight_share (of the trained weights, how many the epoch moved), {train,validation}_{the 8
     metrics} and what `probe` returns. `on_epoch` gets it after the epoch, when `network` holds that epoch's weights.
-    `on_estimate` gets, before the first epoch, the seconds that an epoch will take and how many there are to go.
+    `on_estimate` gets, before and after the first epoch, the seconds that an epoch takes and how many there are to go.
     Same inputs, seed and number of threads: same bytes. `on_state` gets, after `on_epoch`, what gives all that later
     epochs depend on; with that as `resume_from`, the other arguments and the network as at the start, it goes on to the
     same bytes. Ctrl-C waits for the end of an epoch where the last one was quick.
@@ -85,7 +85,7 @@ def train(
                 seconds = seconds_an_epoch(course, device)
             except NotFiniteError as error:
                 raise course.start_error() from error
-        on_estimate(seconds, options.epochs - course.epoch + 1)
+        on_estimate(seconds, course.to_go, ON_ONE_BATCH)
 
     seconds = math.inf
     while not course.over:
@@ -111,7 +111,9 @@ def train(
                         update.step()
             row["moved_weight_share"] = update.moved_share(before)
             course.close_epoch(row)
-        seconds = time.monotonic() - begun
+        is_first, seconds = seconds == math.inf, time.monotonic() - begun
+        if is_first and on_estimate is not None and not course.over:
+            on_estimate(seconds, course.to_go, ON_THE_FIRST_EPOCH)
     return course.result()
 
 

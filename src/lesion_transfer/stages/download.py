@@ -100,7 +100,8 @@ def show_plan(plan: DownloadPlan, console: Console) -> None:
     licences = ", ".join(sorted(set(rows["licence"])))
     to_come = missing_bytes([one.series for one in plan.needed], plan.folder)
     console.print(
-        f"{decimal(int(rows['bytes'].sum()) - to_come)} of it lie in {plan.folder}; {decimal(to_come)} are to come. "
+        f"{decimal(int(rows['bytes'].sum()) - to_come)} of it were fetched into {plan.folder}; "
+        f"{decimal(to_come)} are to come. "
         f"By the index of IDC release {index_version().split('.')[0]}; licence {licences}.",
         soft_wrap=True,
         highlight=False,

@@ -256,7 +256,9 @@ def _known_subsets(model: Model, cohort: Cohort) -> pd.Series:
     subsets = pd.Series(NEW, index=findings.index)
     if "model_sha256" not in model.info:
         return subsets
-    learnt, _ = learnt_from(model.folder, model.info)
+    learnt, unknown = learnt_from(model.folder, model.info)
+    if unknown:
+        log.info("whom %s of %s learnt from is not known here", ", ".join(unknown), model.folder)
     if cohort.images_sha256 == model.info.get("images_sha256") and (model.folder / "predictions.csv").is_file():
         own = read_predictions(model.folder / "predictions.csv").drop_duplicates("finding_key")
         subsets = findings["finding_key"].map(own.set_index("finding_key")["subset"]).fillna(NEW)

@@ -68,8 +68,8 @@ def frames_entry(image: InstanceHeader, positions: Positions) -> Entry:
             frames.append(replace(frame, grey=replace(frame.grey, values=voxels[0, number]), rgb=None))
             moved(number + 1, image.frames)
         grid = grid_of([frame.geometry for frame in frames])
-        wanted = positions.of_patient(patient_key(image.patient_id)) if grid is not None else []
-        marks, outside = marks_at(wanted, inside(grid, voxels.shape[1:]))
+        wanted = positions.of_patient(patient_key(image.patient_id))
+        marks, outside = marks_at(wanted if grid is not None else [], inside(grid, voxels.shape[1:]))
         return Stack(
             title,
             voxels,

@@ -139,8 +139,7 @@ def load_initial(
 def _refuse_leak(settings: Settings, folder: Path, info: Mapping[str, Any], loaded: LoadedCohort) -> None:
     """StageError where the model, or one that it descends from, learnt from a patient whom the split of `loaded` tests.
 
-    Where ids are not shared between data sets,
-    those of cohorts of another data set are other people.
+    Where ids are not shared between data sets, those of cohorts of another data set are other people.
     """
     own = settings.dataset_of(settings.target)
     others = [name for name in settings.cohorts if settings.dataset_of(name) != own]
