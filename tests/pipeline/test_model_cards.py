@@ -87,7 +87,7 @@ def test_the_interval_of_the_auc_is_over_patients(card):
         if draw[label].sum() and draw[~label].sum()
     ]
     low, high = np.quantile(aucs, [0.025, 0.975])
-    assert f"[{shown(low)}, {shown(high)}]" in rows_of(text)["AUC"][0]
+    assert f"({shown(low)} to {shown(high)})" in rows_of(text)["AUC"][0]
 
 
 def test_calibration_and_calls_are_those_of_the_table(card):
