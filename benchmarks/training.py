@@ -205,22 +205,25 @@ def roulette_of_many(bench: Bench) -> list[str]:
     """Untrained networks, ranked on the validation rows."""
     case = bench.case
     validation = bench.patches("plain", case.validation, 0)
-    row = Row(
-        f"a roulette of {case.roulette_n}",
-        "2.4",
-        f"{case.n_validation} findings; a quarter of the reference measured, times 4",
-    )
+    lines = []
+    for autocast in ("off", "bfloat16"):
+        row = Row(
+            f"a roulette of {case.roulette_n}, autocast: {autocast}",
+            "2.4",
+            f"{case.n_validation} findings; a quarter of the reference measured, times 4",
+        )
 
-    def ours() -> None:
-        our_roulette(case.network, case.data(), case.roulette_n, 1, 1, patch_pixels=case.patch_pixels,
-                     device=bench.device)  # fmt: skip
+        def ours(autocast: str = autocast) -> None:
+            our_roulette(case.network, case.data(), case.roulette_n, 1, 1, patch_pixels=case.patch_pixels,
+                         device=bench.device, autocast=autocast)  # fmt: skip
 
-    bench.measured(
-        row,
-        lambda: 4 * bench.seconds(lambda: roulette(validation, bench.sizes, case.roulette_n // 4, bench.device)),
-        lambda: bench.seconds(ours),
-    )
-    return [row.cells()]
+        bench.measured(
+            row,
+            lambda: 4 * bench.seconds(lambda: roulette(validation, bench.sizes, case.roulette_n // 4, bench.device)),
+            lambda ours=ours: bench.seconds(ours),
+        )
+        lines.append(row.cells())
+    return lines
 
 
 def frozen_grid(bench: Bench) -> list[str]:

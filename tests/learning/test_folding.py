@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from lesion_transfer.learning.architectures.registry import ARCHITECTURES
@@ -66,3 +67,17 @@ def test_the_thesis_network_has_no_norm_and_no_dropout_left_and_pools_before_the
     assert not any(isinstance(layer, nn.BatchNorm2d | nn.Dropout) for layer in layers)
     after_pools = [layers[number + 1] for number, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
     assert [type(layer) for layer in after_pools] == [nn.ELU] * 3
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_under_autocast_only_maps_are_rounded_so_that_rows_keep_their_order(architecture) -> None:
+    options = NetworkOptions(architecture=architecture, filters=[4, 4, 4], dense=[16, 8])
+    network = build_network(options, 3, 0.3, torch_generator(0, "x"), PATCH).eval()
+    images = torch.randn(64, 3, PATCH, PATCH, generator=torch_generator(0, "images"))
+    with torch.no_grad():
+        exact, rounded = (FoldedNetwork(network, autocast)(images) for autocast in ("off", "bfloat16"))
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(rounded, exact)
+    positive, nearly = (logits.double().softmax(dim=1)[:, 1].numpy() for logits in (exact, rounded))
+    assert len(set(nearly)) == len(images)  # eight bits would be a handful of values
+    assert spearmanr(positive, nearly).statistic > 0.98

@@ -13,7 +13,7 @@ from lesion_transfer.learning.errors import NotFiniteError, TrainingError
 from lesion_transfer.learning.forth_and_back import ForthAndBack
 from lesion_transfer.learning.gradients import GradientFlow, GradientRecorder
 from lesion_transfer.learning.losses import LossFunction, loss_function
-from lesion_transfer.learning.network import LesionNetwork, place, set_dropout, weight_dtype
+from lesion_transfer.learning.network import LesionNetwork, autocasting, place, set_dropout, weight_dtype
 from lesion_transfer.learning.options import GradientLimits, TrainingOptions
 from lesion_transfer.learning.scoring import ScoredRows, outputs, score
 from lesion_transfer.learning.selection import BestEpoch
@@ -100,9 +100,7 @@ class Course:
 
     def forward(self, module: nn.Module, inputs: Tensor) -> Tensor:
         """Logits to learn from, in the type of the inputs, computed as `autocast` says."""
-        lower = self.options.autocast == "bfloat16"
-        # each weight is used once, and a captured step must not keep its rounded copy
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=lower, cache_enabled=False):
+        with autocasting(inputs, self.options.autocast):
             return module(inputs).to(inputs.dtype)
 
     def forth_and_back(self) -> ForthAndBack:

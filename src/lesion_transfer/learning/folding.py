@@ -1,13 +1,14 @@
 """A network that is only asked, never trained: the same outputs with fewer passes over its maps."""
 
 import copy
-from itertools import chain
+from itertools import chain, islice
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
-from lesion_transfer.learning.network import LesionNetwork
+from lesion_transfer.learning.network import LesionNetwork, autocasting
+from lesion_transfer.learning.options import Autocast
 
 
 class FoldedNetwork(nn.Sequential):
@@ -16,9 +17,12 @@ class FoldedNetwork(nn.Sequential):
     A BatchNorm goes into the weights of the convolution before it, dropout goes, and an ELU comes after the max-pool
     that follows it: it never falls, so that the largest of its values is its value of the largest, and a quarter of
     them are left. Layers inside blocks (ResNet) stay as they are.
+
+    With `autocast` the maps are computed in bfloat16, features and logits as without it: eight bits of an output rank
+    too many rows alike.
     """
 
-    def __init__(self, network: LesionNetwork) -> None:
+    def __init__(self, network: LesionNetwork, autocast: Autocast = "off") -> None:
         layers: list[nn.Module] = []
         taken: list[tuple[int, int | None]] = []
         for number, layer in enumerate(_layers_of(copy.deepcopy(network).eval())):
@@ -32,8 +36,21 @@ class FoldedNetwork(nn.Sequential):
                 layers.append(layer)
                 taken.append((number, None))
         super().__init__(*layers)
+        self._autocast = autocast
+        self._n_of_maps = next(number for number, layer in enumerate(layers) if isinstance(layer, nn.Linear))
         self._taken = taken
         """For each layer of this network, in order: the layer of the other and the BatchNorm that went into it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, 2) of images (B, C, P, P)."""
+        values = images
+        with autocasting(images, self._autocast):
+            for layer in islice(self, self._n_of_maps):
+                values = layer(values)
+        values = values.to(images.dtype)
+        for layer in islice(self, self._n_of_maps, None):
+            values = layer(values)
+        return values
 
     @torch.no_grad()
     def take(self, network: LesionNetwork) -> None:

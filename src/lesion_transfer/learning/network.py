@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lesion_transfer.learning.architectures.registry import cut_layers
 from lesion_transfer.learning.initialisation import initialise
-from lesion_transfer.learning.options import NetworkOptions, TrainingOptions
+from lesion_transfer.learning.options import Autocast, NetworkOptions, TrainingOptions
 
 
 class LesionNetwork(nn.Module):
@@ -68,6 +68,14 @@ def place(network: nn.Module, device: str | torch.device, dtype: torch.dtype = t
 def weight_dtype(options: TrainingOptions) -> torch.dtype:
     """The type in which a training keeps its weights; the masters of `compensated` are kept beside them."""
     return torch.float64 if options.precision == "float64" else torch.float32
+
+
+def autocasting(inputs: Tensor, autocast: Autocast) -> torch.autocast:
+    """Inside the block layers compute on the device of `inputs` as `autocast` says.
+
+    Each weight is rounded anew where it is used: nearly all are used once, and a captured step must not keep a copy.
+    """
+    return torch.autocast(inputs.device.type, torch.bfloat16, enabled=autocast == "bfloat16", cache_enabled=False)
 
 
 def set_dropout(network: nn.Module, probability: float) -> None:

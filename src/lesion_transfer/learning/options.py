@@ -26,6 +26,13 @@ ArchitectureName = Literal["thesis_vgg", "xmasnet", "habib", "resnet18", "resnet
 Balance = Literal["augmentation", "undersampling"]
 
 
+def _off_of_yaml(value: object) -> object:
+    """`off` without quotes is false to some readers of YAML."""
+    return "off" if value is False else value
+
+
+Autocast = Annotated[Literal["off", "bfloat16"], BeforeValidator(_off_of_yaml)]
+
 _HIDDEN_OF_OTHERS: Mapping[ArchitectureName, int] = {"xmasnet": 2, "vgg16": 2}
 
 
@@ -94,11 +101,6 @@ def _longest_projection(along: float, across: float, widest: float) -> float:
     return along * math.cos(angle) + across * math.sin(angle)
 
 
-def _off_of_yaml(value: object) -> object:
-    """`off` without quotes is false to some readers of YAML."""
-    return "off" if value is False else value
-
-
 class TrainingOptions(Options):
     """The hyperparameters of one phase; at the top level of params.yaml they are those of ds1_full."""
 
@@ -127,8 +129,11 @@ class TrainingOptions(Options):
     """plain: one score a lesion; augmented_balanced: the thesis's way."""
     precision: Literal["float32", "compensated", "float64"]
     """Of the weights' updates: compensated keeps float64 masters of float32 weights."""
-    autocast: Annotated[Literal["off", "bfloat16"], BeforeValidator(_off_of_yaml)] = "off"
-    """Of the layers' arithmetic while training: bfloat16 where PyTorch holds that safe; scores are as without."""
+    autocast: Autocast = "off"
+    """Of the layers' arithmetic while training: bfloat16 where PyTorch holds that safe; scores are as without.
+
+    The roulette's scores come of convolutions in it.
+    """
 
     @model_validator(mode="after")
     def _autocast_has_an_effect(self) -> Self:

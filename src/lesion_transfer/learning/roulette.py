@@ -18,7 +18,7 @@ from lesion_transfer.learning.folding import FoldedNetwork
 from lesion_transfer.learning.initialisation import initialise
 from lesion_transfer.learning.losses import LossFunction, loss_function
 from lesion_transfer.learning.network import LesionNetwork, build_network, place
-from lesion_transfer.learning.options import NetworkOptions
+from lesion_transfer.learning.options import Autocast, NetworkOptions
 from lesion_transfer.learning.scoring import ScoredRows, score
 from lesion_transfer.learning.state import state_copy
 from lesion_transfer.learning.streams import torch_generator
@@ -38,7 +38,7 @@ class RouletteResult:
 
 @dataclass(frozen=True)
 class _Draw:
-    """How any member is drawn."""
+    """How any member is drawn and asked."""
 
     options: NetworkOptions
     in_channels: int
@@ -46,6 +46,7 @@ class _Draw:
     patch_pixels: int
     seed: int
     name: str
+    autocast: Autocast
 
     def network(self, member: int) -> LesionNetwork:
         return build_network(self.options, self.in_channels, self.dropout, self._generator(member), self.patch_pixels)
@@ -69,6 +70,7 @@ def roulette(
     name: str = "roulette",
     patch_pixels: int = 65,
     device: str | torch.device = "cpu",
+    autocast: Autocast = "off",
     loss: LossFunction | None = None,
     backend: Backend | None = None,
 ) -> RouletteResult:
@@ -76,10 +78,11 @@ def roulette(
 
     A tie is won by the lowest number; nan is worst. BatchNorm works with its first statistics (mean 0, variance 1), and
     dropout is off. Member k's weights depend on seed, name and k alone: a longer roulette begins with the shorter one.
+    With `autocast: bfloat16` convolutions are computed in it.
     """
     rows = labelled(data.labels, data.validation_rows)
     scored = ScoredRows(centre_crop(data.images[rows], patch_pixels), data.labels[rows])
-    draw = _Draw(options, in_channels, dropout, patch_pixels, seed, name)
+    draw = _Draw(options, in_channels, dropout, patch_pixels, seed, name, autocast)
     tasks = [range(start, min(start + MEMBERS_A_TASK, n)) for start in range(0, n, MEMBERS_A_TASK)]
     function = partial(_score_members, draw, scored, loss or loss_function("cross_entropy"), device)
     table = [row for part in (backend or InProcess()).run(function, tasks) for row in part]
@@ -95,7 +98,7 @@ def _score_members(
     scored = ScoredRows(scored.inputs.to(device), scored.labels)
     table = []
     network = draw.network(members[0])
-    asked = FoldedNetwork(network)
+    asked = FoldedNetwork(network, draw.autocast)
     place(asked, device)
     for member in members:
         if member != members[0]:

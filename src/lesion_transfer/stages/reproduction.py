@@ -97,17 +97,19 @@ def _assigned(layout: Layout, settings: Settings) -> pd.DataFrame:
 def _roulette(
     settings: Settings, options: NetworkOptions, loaded: LoadedCohort, device: torch.device
 ) -> RouletteResult:
+    chosen = settings.reproduction_hyperparameters()
     return spin(
         options,
         loaded.data,
         settings.reproduction.roulette_n,
         settings.seed,
         len(loaded.cohort.channels),
-        dropout=settings.reproduction_hyperparameters().dropout,
+        dropout=chosen.dropout,
         name=NAME,
         patch_pixels=loaded.cohort.patch_pixels,
         device=device,
-        loss=loss_function(settings.reproduction_hyperparameters().loss),
+        autocast=chosen.autocast,
+        loss=loss_function(chosen.loss),
     )
 
 

@@ -34,6 +34,7 @@ def roulette(layout: Layout) -> None:
         "target": settings.target,
         "replicates": settings.split.replicates,
         "roulette": settings.roulette.model_dump(),
+        "autocast": settings.autocast,
         "network": settings.network.model_dump(),
     }
     with (
@@ -66,6 +67,7 @@ def _spin(
         dropout=settings.dropout,
         patch_pixels=loaded.cohort.patch_pixels,
         device=device,
+        autocast=settings.autocast,
         loss=loss_function(settings.loss),
         backend=backend,
     )

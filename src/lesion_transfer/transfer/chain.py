@@ -171,6 +171,7 @@ def _winner(node: Node, data: FoldData, options: ChainOptions, seed: int) -> Les
         dropout=chosen.dropout,
         patch_pixels=data.patch_pixels,
         device=options.device,
+        autocast=chosen.autocast,
         loss=loss_function(chosen.loss),
     )
     network = LesionNetwork(options.network, channels, chosen.dropout, data.patch_pixels)
