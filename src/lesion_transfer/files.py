@@ -6,10 +6,14 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+PACKAGE = Path(__file__).parent
+"""Where this code stands."""
 
 
 @contextmanager
@@ -63,10 +67,18 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         safe.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def source_files(package: Path, parts: Iterable[str]) -> list[Path]:
-    """The modules of a package below some of its folders, and single ones of it: what a result is computed with."""
-    paths = [package / part for part in parts]
+def source_files(parts: Iterable[str]) -> list[Path]:
+    """The modules of this package below some of its folders, and single ones of it: what a result is computed with."""
+    paths = [PACKAGE / part for part in parts]
     return [file for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+
+
+@cache
+def code_sha256(*parts: str) -> str:
+    """One hash of `source_files` and their names, as they are when it is first asked for; of no parts: of all."""
+    files = source_files(parts or [""])
+    listed = "".join(f"{file_sha256(file)}  {file.relative_to(PACKAGE).as_posix()}\n" for file in files)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

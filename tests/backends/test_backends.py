@@ -140,7 +140,7 @@ def test_a_worker_has_the_threads_it_was_told_and_no_token_is_left_at_home(on_ra
 @pytest.mark.slow
 def test_a_worker_with_other_code_is_refused(on_ray, monkeypatch):
     """As of a cluster that was started from another checkout."""
-    monkeypatch.setattr(ray_backend, "_code_sha256", lambda: "other")
+    monkeypatch.setattr(ray_backend, "code_sha256", lambda: "other")
     with pytest.raises(BackendError, match="runs other code than this checkout"):
         on_ray.run(abs, [1])
 

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 import pytest
+
+from lesion_transfer.evaluation.bootstrap import Estimate, paired, paired_differences, patient_draws
+from lesion_transfer.evaluation.metrics import METRICS, Score, labels_and_probabilities, score
 
 MakeTable = Callable[..., pd.DataFrame]
 
@@ -32,3 +36,26 @@ def make_table(
 @pytest.fixture(name="make_table")
 def _make_table() -> MakeTable:
     return make_table
+
+
+@pytest.fixture
+def point_metrics() -> Callable[..., dict[str, Score]]:
+    """Every metric of METRICS of a labelled table, by name."""
+
+    def of(table: pd.DataFrame, threshold: float = 0.5) -> dict[str, Score]:
+        labels, probabilities = labels_and_probabilities(table)
+        return {name: score(name, labels, probabilities, threshold) for name in METRICS}
+
+    return of
+
+
+@pytest.fixture
+def paired_difference() -> Callable[..., Estimate]:
+    """After minus before of the AUC of two labelled tables, in any order."""
+
+    def of(before: pd.DataFrame, after: pd.DataFrame, generator: np.random.Generator, n_draws: int) -> Estimate:
+        first, second = paired(before, after)
+        draws = patient_draws(first["patient_id"].to_numpy(), generator, n_draws)
+        return paired_differences(first, second, draws, names=["auc"])["auc"]
+
+    return of

@@ -9,11 +9,10 @@ from lesion_transfer.evaluation.bootstrap import (
     Estimate,
     estimates,
     paired,
-    paired_difference,
     paired_p_value,
     patient_draws,
 )
-from lesion_transfer.evaluation.metrics import METRICS, point_metrics
+from lesion_transfer.evaluation.metrics import METRICS
 from lesion_transfer.evaluation.predictions import PredictionsError
 
 
@@ -26,7 +25,7 @@ def noisy_table(make_table, seed, n_patients=30, findings=3, signal=1.0):
     return make_table([bool(label) for label in labels], np.round(1 / (1 + np.exp(-logits)), 2), patients)
 
 
-def test_equals_a_loop_over_resampled_tables(make_table):
+def test_equals_a_loop_over_resampled_tables(make_table, point_metrics):
     table = noisy_table(make_table, 3)
     draws = patient_draws(table["patient_id"].to_numpy(), np.random.default_rng(5), 60)
     found = estimates(table, draws, 0.5)
@@ -125,7 +124,7 @@ def test_one_patient_has_no_interval_and_a_value_at_its_limit_is_no_certainty(ma
     assert found.note == "does not vary under resampling, which does not make it certain"
 
 
-def test_paired_difference_uses_the_same_patients_on_both_sides(make_table):
+def test_paired_difference_uses_the_same_patients_on_both_sides(make_table, paired_difference):
     before = noisy_table(make_table, 6)
     after = noisy_table(make_table, 7).assign(label=before["label"])
     found = paired_difference(before, after.sample(frac=1, random_state=1), np.random.default_rng(9), n_draws=40)
@@ -140,7 +139,7 @@ def test_paired_difference_uses_the_same_patients_on_both_sides(make_table):
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-12)
 
 
-def test_paired_is_narrower_than_the_two_intervals_suggest(make_table):
+def test_paired_is_narrower_than_the_two_intervals_suggest(make_table, paired_difference):
     before = noisy_table(make_table, 8)
     after = before.assign(probability=(before["probability"] + 0.01 * before["label"].astype(float)).clip(0, 1))
     difference = paired_difference(before, after, np.random.default_rng(0), n_draws=300)

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lesion_transfer.cli import app
-from lesion_transfer.evaluation.bootstrap import estimates, paired_difference, patient_draws
+from lesion_transfer.evaluation.bootstrap import estimates, patient_draws
 from lesion_transfer.evaluation.compare import compare
 from lesion_transfer.evaluation.predictions import PredictionsError
 from lesion_transfer.files import write_csv
@@ -103,7 +103,7 @@ def test_compare_equals_what_the_stage_evaluate_computes_of_the_same_seed(tmp_pa
         assert words in text
 
 
-def test_the_p_value_agrees_with_the_interval(make_table):
+def test_the_p_value_agrees_with_the_interval(make_table, paired_difference):
     """p < 0.05 exactly where the 95 % interval leaves out 0, but for the draw that the data count as."""
     for seed in range(6):
         before, after = (predictions(make_table, 2 * seed + side, noise) for side, noise in ((0, 2.0), (1, 1.2)))

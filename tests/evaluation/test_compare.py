@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lesion_transfer.evaluation.compare import CANNOT_BE_TOLD, HARMED, HELPED, compare, conclusion, verdict
-from lesion_transfer.evaluation.metrics import METRICS, point_metrics
+from lesion_transfer.evaluation.metrics import METRICS
 from lesion_transfer.evaluation.predictions import PredictionsError
 
 
@@ -19,7 +19,7 @@ def tables(make_table, gain, n=400):
     ]
 
 
-def test_content_of_evaluation_json(make_table):
+def test_content_of_evaluation_json(make_table, point_metrics):
     before, after = tables(make_table, 0.5)
     content = json.loads(json.dumps(compare(before, after, np.random.default_rng(0), n_draws=200), allow_nan=False))
     for side, table in (("before", before), ("after", after)):

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from lesion_transfer.evaluation.independent import holm, independent_difference, independent_intervals, wilson
-from lesion_transfer.evaluation.metrics import point_metrics
 
 
 @given(st.integers(1, 200), st.data())
@@ -23,7 +22,7 @@ def test_wilson_of_nothing_is_not_defined():
     assert (wilson(0, 0).value, wilson(0, 0).low) == (None, None)
 
 
-def test_each_proportion_has_the_value_of_its_metric(make_table):
+def test_each_proportion_has_the_value_of_its_metric(make_table, point_metrics):
     generator = np.random.default_rng(2)
     labels = generator.random(40) < 0.4
     table = make_table([bool(label) for label in labels], generator.random(40))
@@ -34,7 +33,7 @@ def test_each_proportion_has_the_value_of_its_metric(make_table):
         assert interval.low < interval.value < interval.high
 
 
-def test_the_difference_is_paired_by_row(make_table):
+def test_the_difference_is_paired_by_row(make_table, point_metrics):
     generator = np.random.default_rng(2)
     labels = [bool(label) for label in generator.random(40) < 0.4]
     before, after = make_table(labels, generator.random(40)), make_table(labels, generator.random(40))

@@ -4,10 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader, TensorDataset
 
 from lesion_transfer.learning.balance import (
-    UndersamplingSampler,
     draws_of_each_class,
     epoch_rows,
     labelled,
@@ -59,18 +57,6 @@ def test_one_class_alone_is_drawn_and_no_label_at_all_is_refused() -> None:
 
 def test_labelled_keeps_the_order() -> None:
     assert labelled(torch.tensor([0, -1, 1]), torch.tensor([2, 1, 0])).tolist() == [2, 0]
-
-
-def test_the_undersampling_sampler_gives_a_data_loader_as_many_of_each_class() -> None:
-    labels = torch.tensor([0] * 9 + [1] * 3 + [-1])
-    sampler = UndersamplingSampler(labels, torch.arange(13), torch_generator(0, "x"))
-    loader = DataLoader(TensorDataset(torch.arange(13)), batch_size=2, sampler=sampler)
-    passes = [torch.cat([batch for (batch,) in loader]) for _ in range(2)]
-    assert len(sampler) == 6
-    for drawn in passes:
-        assert labels[drawn].sum() == 3
-        assert len(drawn.unique()) == 6
-    assert set(passes[0].tolist()) != set(passes[1].tolist())
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.floats(0.05, 4.0))

@@ -156,7 +156,7 @@ def test_a_stages_deps_name_every_module_that_it_imports_and_no_other(graph, sta
 
 def test_a_finished_fold_of_the_ledger_is_known_by_every_module_that_it_is_computed_with(graph):
     """Else a mended z-score or leak filter would publish the folds of before."""
-    hashed = set(source_files(ROOT / "src" / PACKAGE, ledger_inputs.CODE))
+    hashed = set(source_files(ledger_inputs.CODE))
     assert all(file.is_file() for file in hashed)
     missing = computed_with(graph, "ledger_fold") - shared_modules() - hashed
     assert not missing, f"ledger_inputs.CODE lacks {sorted(map(str, missing))}"
@@ -166,7 +166,7 @@ def test_a_finished_fold_of_the_ledger_is_known_by_every_module_that_it_is_compu
 @pytest.mark.parametrize("stage", ["train", "transfer", "reproduction", "challenge"])
 def test_an_interrupted_training_is_known_by_every_module_that_its_bytes_depend_on(graph, stage):
     """Else it would go on with the folds or the random streams of another revision."""
-    hashed = set(source_files(ROOT / "src" / PACKAGE, resume.CODE))
+    hashed = set(source_files(resume.CODE))
     assert all(file.is_file() for file in hashed)
     after_it = {ROOT / f"src/{PACKAGE}" / part for part in ("evaluation", f"stages/{stage}.py", "stages/split.py")}
     used = computed_with(graph, stage) - (shared_modules() - {ROOT / f"src/{PACKAGE}/randomness.py"})

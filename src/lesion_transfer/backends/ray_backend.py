@@ -1,20 +1,16 @@
 """Tasks on Ray's workers: a private cluster on this machine, or a running one by its address (docs/cluster.md)."""
 
-import hashlib
 import os
 import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import lesion_transfer
 from lesion_transfer.backends.backend import BackendError, Tell
-from lesion_transfer.files import file_sha256, source_files
+from lesion_transfer.files import PACKAGE, code_sha256
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,7 +19,6 @@ RETRIES = 3
 """How often a task is run again when its worker is killed."""
 KNOCK_SECONDS = 10
 LISTENING_SECONDS = 1.0
-PACKAGE = Path(str(lesion_transfer.__file__)).parent
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -96,7 +91,7 @@ class RayBackend:
             while waiting or running:
                 while waiting and len(running) < window:
                     number, task = waiting.pop()
-                    running[remote.remote(_code_sha256(), shared, task)] = number
+                    running[remote.remote(code_sha256(), shared, task)] = number
                 finished, _ = ray.wait(list(running), timeout=None if self._heard is None else LISTENING_SECONDS)
                 self._listen()
                 if not finished:
@@ -215,10 +210,10 @@ class _Teller:
             self._next_time = time.monotonic() + LISTENING_SECONDS
 
 
-def _run_task(code_sha256: str, shared: Sequence[Any], task: Any) -> Any:
+def _run_task(expected_sha256: str, shared: Sequence[Any], task: Any) -> Any:
     import ray
 
-    if code_sha256 != _code_sha256():
+    if code_sha256() != expected_sha256:
         raise BackendError(
             f"a worker on {socket.gethostname()} runs other code than this checkout, from {PACKAGE}; have the same "
             "commit there (docs/cluster.md)"
@@ -227,14 +222,6 @@ def _run_task(code_sha256: str, shared: Sequence[Any], task: Any) -> Any:
     if prepare is not None:
         prepare()
     return function(task)
-
-
-@cache
-def _code_sha256() -> str:
-    """Of every module of the package."""
-    modules = source_files(PACKAGE, [""])
-    listed = "".join(f"{file_sha256(file)}  {file.relative_to(PACKAGE)}\n" for file in modules)
-    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def _result(reference: Any, number: int, n_tasks: int) -> Any:

@@ -155,21 +155,6 @@ def two_sided_p(drawn: np.ndarray) -> float | None:
     return min(1.0, 2 * (1 + smaller) / (1 + len(drawn)))
 
 
-def paired_difference(
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    generator: np.random.Generator,
-    metric: str = "auc",
-    threshold: float = 0.5,
-    n_draws: int = N_DRAWS,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """After minus before of one metric of two labelled tables that cover the same findings, in any order."""
-    first, second = paired(before, after)
-    draws = patient_draws(first["patient_id"].to_numpy(), generator, n_draws)
-    return paired_differences(first, second, draws, threshold, confidence, [metric])[metric]
-
-
 def too_few(n_positive: int, n_negative: int) -> list[str]:
     """A warning for each class with fewer than FEW findings."""
     counts = ((n_positive, "positives"), (n_negative, "negatives"))

@@ -36,12 +36,6 @@ def labels_and_probabilities(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarra
     return table["label"].to_numpy(dtype=bool), table["probability"].to_numpy(dtype=np.float64)
 
 
-def point_metrics(table: pd.DataFrame, threshold: float = 0.5) -> dict[str, Score]:
-    """Every metric of METRICS by name."""
-    labels, probabilities = labels_and_probabilities(table)
-    return {name: score(name, labels, probabilities, threshold) for name in METRICS}
-
-
 def score(
     name: str, labels: np.ndarray, probabilities: np.ndarray, threshold: float = 0.5, weights: Weights = None
 ) -> Score:

@@ -1,10 +1,9 @@
 """Which rows an epoch shows, so that both classes weigh the same (thesis 5.2.1)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler
 
 from lesion_transfer.learning.errors import TrainingError
 from lesion_transfer.learning.options import Balance
@@ -35,7 +34,8 @@ def epoch_rows(labels: Tensor, rows: Tensor, factor: float, generator: torch.Gen
 def undersampled_rows(labels: Tensor, rows: Tensor, factor: float, generator: torch.Generator) -> Tensor:
     """The rows (N,) of one epoch in `factor` rounds: in each all of the smaller class and as many of the larger.
 
-    A factor that is no whole number ends with a round of a part of both. Raises TrainingError where a class is missing.
+    A factor that is no whole number ends with a round of a part of both. With a factor of 1 it is what the thesis tried
+    first and left, for too little data remained (5.2.1). Raises TrainingError where a class is missing.
     """
     classes = _by_class(labels, rows)
     smaller = min(len(members) for members in classes)
@@ -50,23 +50,6 @@ def draws_of_each_class(labels: Tensor, rows: Tensor, factor: float, balance: Ba
     """How many rows of each class an epoch shows, at least one: of the larger or, undersampled, the smaller class."""
     sizes = [len(members) for members in _by_class(labels, rows)]
     return max(1, round(factor * (max(sizes) if balance == "augmentation" else min(sizes))))
-
-
-class UndersamplingSampler(Sampler[int]):
-    """A sampler for torch's DataLoader: as many rows of each class as the smaller class has, drawn anew each time.
-
-    The thesis tried it first and left it, for too little data remained (5.2.1).
-    """
-
-    def __init__(self, labels: Tensor, rows: Tensor, generator: torch.Generator) -> None:
-        self._classes = _by_class(labels, rows)
-        self._generator = generator
-
-    def __len__(self) -> int:
-        return 2 * min(len(members) for members in self._classes)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(_as_many_of_each(self._classes, len(self) // 2, self._generator).tolist())
 
 
 def _by_class(labels: Tensor, rows: Tensor) -> list[Tensor]:

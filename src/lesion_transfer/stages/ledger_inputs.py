@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ import torch
 from lesion_transfer.cohorts.cohort import load_cohort
 from lesion_transfer.cohorts.splits import read_splits
 from lesion_transfer.cohorts.units import linked_patients
-from lesion_transfer.files import file_sha256, source_files
+from lesion_transfer.files import code_sha256, file_sha256
 from lesion_transfer.settings import Settings
 from lesion_transfer.stages.layout import Layout, StageError, require
 from lesion_transfer.stages.ledger_fold import LedgerInputs
@@ -79,9 +78,8 @@ def fingerprint(inputs: LedgerInputs, settings: Settings) -> str:
 
     The number of repeats is none of it (a repeat's folds do not depend on it): more repeats go on from those there are.
     """
-    package = Path(__file__).parents[1]
     about = {
-        "code": {file.relative_to(package).as_posix(): file_sha256(file) for file in source_files(package, CODE)},
+        "code": code_sha256(*CODE),
         "tree": [node.key for node in inputs.tree.nodes],
         "cohorts": {name: cohort.images_sha256 for name, cohort in inputs.cohorts.items()},
         "findings": {name: file_sha256(cohort.folder / "findings.csv") for name, cohort in inputs.cohorts.items()},

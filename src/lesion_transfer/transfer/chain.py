@@ -1,6 +1,5 @@
 """All arms of one outer fold: a tree of phases trained from the fold's own roulette; tensors in, predictions out."""
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lesion_transfer.learning.augmentation import centre_crop
 from lesion_transfer.learning.balance import draws_of_each_class, labelled
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.losses import loss_function
@@ -16,7 +16,7 @@ from lesion_transfer.learning.network import LesionNetwork, weight_dtype
 from lesion_transfer.learning.options import AugmentationOptions, GradientLimits, NetworkOptions
 from lesion_transfer.learning.resume import StateFile, StatePlace
 from lesion_transfer.learning.roulette import roulette
-from lesion_transfer.learning.scoring import predict_probabilities
+from lesion_transfer.learning.scoring import outputs, positive_probabilities
 from lesion_transfer.learning.streams import torch_generator
 from lesion_transfer.learning.training import DEFAULT_LIMITS, train
 from lesion_transfer.randomness import named_generator
@@ -98,7 +98,6 @@ def train_tree(
     networks: dict[str, LesionNetwork] = {}
     first: dict[str, str] = {}
     trained: dict[str, TrainedNode] = {}
-    test_images = data.cohorts[data.target].images[data.test_rows]
     for node in tree.nodes:
         network = _start(node, networks, data, options, seed)
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -125,9 +124,8 @@ def train_tree(
             assert_frozen(before, result.best_state, phase.name)
         networks[node.key] = network
         first[node.key] = node.key if node.start is None else first[node.start]
-        reader = _reader(node, networks, first[node.key], data.target)
         trained[node.key] = TrainedNode(
-            predict_probabilities(reader, test_images, data.patch_pixels),
+            _probabilities(node, networks, first[node.key], data),
             result.best_epoch,
             result.best_metrics["validation_auc"],
             len(result.gradient_flow.values),
@@ -207,11 +205,12 @@ def _epoch_factor(node: Node, data: FoldData) -> float | None:
     return wanted / at_one
 
 
-def _reader(node: Node, networks: Mapping[str, LesionNetwork], first: str, target: str) -> LesionNetwork:
-    """The network that reads the target after this phase; `first` is the key of the ds1_full that it descends from."""
-    network = networks[node.key]
-    if node.step.phase.cohort == target:
-        return network
-    reader = copy.deepcopy(network)
-    reader.decision_maker.load_state_dict(networks[first].decision_maker.state_dict())
-    return reader
+def _probabilities(node: Node, networks: Mapping[str, LesionNetwork], first: str, data: FoldData) -> np.ndarray:
+    """What is read of the tested rows after this phase, as `target_probe` reads its rows.
+
+    first: the key of the ds1_full that it descends from; its decision maker reads where the phase is not of the target.
+    """
+    reader = networks[node.key if node.step.phase.cohort == data.target else first]
+    images = centre_crop(data.cohorts[data.target].images[data.test_rows], data.patch_pixels)
+    features = outputs(networks[node.key].feature_extractor, images)
+    return positive_probabilities(outputs(reader.decision_maker, features))

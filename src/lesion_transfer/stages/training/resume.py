@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-import lesion_transfer
-from lesion_transfer.files import file_sha256, source_files, write_json
+from lesion_transfer.files import code_sha256, write_json
 from lesion_transfer.learning.checkpoint import state_sha256
 from lesion_transfer.learning.data import TrainingData
 from lesion_transfer.learning.resume import ResumeError, StatePlace, load_state
@@ -88,7 +87,7 @@ def identity(
     return {
         "phase": phase,
         "params": flatten(params),
-        "code": _code_sha256(),
+        "code": code_sha256(*CODE),
         "data": [_data_sha256(one) for one in data],
         "start": start,
         "machine": f"{platform.machine()} {_processor(device)} torch {torch.__version__} numpy {np.__version__}",
@@ -153,10 +152,3 @@ def _processor(device: torch.device) -> str:
 
 def _data_sha256(data: TrainingData) -> str:
     return state_sha256({name: getattr(data, name) for name in TrainingData.__annotations__})
-
-
-def _code_sha256() -> str:
-    package = Path(lesion_transfer.__file__).parent
-    files = source_files(package, CODE)
-    listed = "".join(f"{file.relative_to(package).as_posix()} {file_sha256(file)}\n" for file in files)
-    return hashlib.sha256(listed.encode()).hexdigest()
