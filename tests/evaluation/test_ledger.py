@@ -165,12 +165,14 @@ def test_a_gain_since_before_is_set_beside_the_arms_that_train_on_the_target_alo
 
 
 def test_a_power_is_claimed_only_where_a_difference_could_have_been_told():
-    enough = content_of(0.1) | {"lesions_needed": 3}
-    assert "would have been told with a power of 80%" in verdict(enough)
-    assert "would have been told" not in verdict(content_of(0.1, repeats=1) | {"lesions_needed": 3})
-    assert "lesions" not in verdict(content_of(0.1, repeats=1)).partition("too few repeats")[2]
-    without = enough | {"primary": enough["primary"] | {"low_trainings": None, "high_trainings": None}}
-    assert "would have been told" not in verdict(without)
+    open_verdict = content_of(0.1)
+    assert open_verdict["lesions_needed"] is not None
+    assert "would have been told with a power of 80%" in verdict(open_verdict | {"lesions_needed": 3})
+    too_few = content_of(0.1, repeats=1)
+    assert too_few["lesions_needed"] is None
+    assert "lesions" not in verdict(too_few).partition("too few repeats")[2]
+    without = open_verdict["primary"] | {"low_trainings": None, "high_trainings": None}
+    assert lesions_needed(without, open_verdict["n"], 0.05) is None
 
 
 def test_equal_models_are_no_well_powered_negative():

@@ -92,24 +92,28 @@ def ledger_content(
         "lesions_formula": LESIONS_FORMULA,
     }
     content["primary"] = differences[names[0]] if reference == BEFORE else controls[reference]
-    content["lesions_needed"] = lesions_needed(content["primary"], content["n"], smallest_difference, confidence)
+    content["lesions_needed"] = (
+        None
+        if _too_little(content)
+        else lesions_needed(content["primary"], content["n"], smallest_difference, confidence)
+    )
     return content | {"conclusion": conclusion(content), "verdict": verdict(content)}
 
 
 def lesions_needed(
     difference: Mapping[str, Any], n: int, smallest_difference: float, confidence: float = CONFIDENCE
 ) -> int | None:
-    """How many lesions would tell `smallest_difference` (see LESIONS_FORMULA); None where no interval has a width.
+    """How many lesions would tell `smallest_difference` (see LESIONS_FORMULA); None where nothing can tell it.
+
+    That is so where an interval is missing, or neither has a width.
 
     Taken from the width alone, not from the difference that was found: that one is the result. Assumes that an
     interval narrows with the root of n, with as many positives and findings a patient as here.
     """
-    widths = [
-        difference[high] - difference[low]
-        for low, high in (("low", "high"), ("low_trainings", "high_trainings"))
-        if difference[low] is not None
-    ]
-    if not any(widths):
+    names = (("low", "high"), ("low_trainings", "high_trainings"))
+    bounds = [(difference[low], difference[high]) for low, high in names]
+    widths = [high - low for low, high in bounds if low is not None]
+    if len(widths) < len(bounds) or not any(widths):
         return None
     z_confidence, z_power = stats.norm.ppf((1 + confidence) / 2), stats.norm.ppf(POWER)
     error = max(widths) / (2 * z_confidence)
@@ -162,8 +166,8 @@ def _outlook(content: Mapping[str, Any]) -> str:
     primary, needed, difference = content["primary"], content["lesions_needed"], content["smallest_difference"]
     if primary["low"] is not None and primary["low"] == primary["high"] == 0:
         return "; both sides rank all findings alike, as two equal models do"
-    if needed is None or _too_little(content) or primary["low_trainings"] is None:
-        return ""  # no difference could have been told, and the width of such an interval says nothing
+    if needed is None:
+        return ""  # no difference could have been told
     if needed > content["n"]:
         return f"; to tell a difference of {difference:g} would take about {needed:,} lesions"
     return f"; a difference of {difference:g} would have been told with a power of {POWER:.0%}"
