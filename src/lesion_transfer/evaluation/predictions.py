@@ -36,6 +36,20 @@ class PredictionsError(LesionError):
     """A predictions table that cannot be evaluated; the message is a sentence naming the row and what to do."""
 
 
+def predictions_of_images(images: pd.DataFrame, probabilities: np.ndarray, first_copy: int = 0) -> pd.DataFrame:
+    """The table of images (n rows, all columns but copy and probability) whose copies have probabilities (n, copies).
+
+    Where each sequence is an image of its own (mode separate), a finding's probability is the mean over its images.
+    """
+    n, copies = probabilities.shape
+    table = images.loc[images.index.repeat(copies)].reset_index(drop=True)
+    table["copy"] = np.tile(np.arange(first_copy, first_copy + copies), n)
+    table["probability"] = probabilities.ravel()
+    key = ["finding_key", "copy"]
+    table["probability"] = table.groupby(key)["probability"].transform("mean")
+    return table.drop_duplicates(key, ignore_index=True)[list(COLUMNS)]
+
+
 def read_predictions(path: Path) -> pd.DataFrame:
     """The table of one predictions.csv; ids as text, label True, False or None, fold an integer or missing.
 

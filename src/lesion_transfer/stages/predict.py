@@ -20,7 +20,7 @@ from lesion_transfer.cohorts.options import CohortOptions
 from lesion_transfer.datasets import patch_archive, prostatex
 from lesion_transfer.datasets.finding import Exclusion, Finding
 from lesion_transfer.datasets.patch_scale import DisplayScale
-from lesion_transfer.evaluation.predictions import COLUMNS, read_predictions
+from lesion_transfer.evaluation.predictions import COLUMNS, predictions_of_images, read_predictions
 from lesion_transfer.files import file_sha256, write_csv
 from lesion_transfer.imaging.walk import name_problem
 from lesion_transfer.learning.checkpoint import load_model
@@ -298,9 +298,4 @@ def _predict(model: Model, cohort: Cohort, name: str, copies: int) -> pd.DataFra
     probabilities = np.column_stack([plain, augmented])  # (n, 1 + copies)
     table = cohort.findings[["finding_key", "patient_id", "finding_id", "label"]].copy()
     table = table.assign(cohort=name, subset=subsets, fold=pd.array([pd.NA] * len(table), dtype="Int64"), replicate=0)
-    table = table.loc[table.index.repeat(1 + copies)].reset_index(drop=True)
-    table["copy"] = np.tile(np.arange(1 + copies), len(images))
-    table["probability"] = probabilities.ravel()
-    key = ["finding_key", "copy"]
-    table["probability"] = table.groupby(key)["probability"].transform("mean")
-    return table.drop_duplicates(key, ignore_index=True)[list(COLUMNS)]
+    return predictions_of_images(table, probabilities)
