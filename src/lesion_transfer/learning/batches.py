@@ -41,6 +41,11 @@ class EpochPlan:
         return split_batches(draw(self.labels, self.rows, self.factor, generator), self.batch_size)
 
     @property
+    def patches_an_epoch(self) -> int:
+        """The same in every epoch."""
+        return sum(len(batch) for batch in self.batches(self.generator(1)))
+
+    @property
     def batches_an_epoch(self) -> int:
         """The same in every epoch."""
         return len(self.batches(self.generator(1)))

@@ -36,7 +36,7 @@ class DataViews:
     def batches(self) -> BatchSource:
         """Live or bank, as the options say; `auto` is a bank where the extractor is frozen, for its features stay.
 
-        Raises TrainingError where no row has a label.
+        Raises TrainingError where no row has a label, or one patch is all that an epoch shows.
         """
         mode, rows = self.options.augmentation_mode, labelled(self.data.labels, self.data.train_rows)
         if not len(rows):
@@ -50,6 +50,11 @@ class DataViews:
             self.name,
             self.options.balance,
         )
+        if plan.patches_an_epoch == 1:
+            raise TrainingError(
+                "An epoch shows a single patch, and one patch has no batch statistics: label more of the training "
+                "rows, or raise augmentation_factor."
+            )
         if mode == "bank" or (mode == "auto" and self.encode is not None):
             return Bank(
                 self._copies(rows, self.options.bank_copies, torch_generator(self.seed, self.name, "bank")), plan
