@@ -56,6 +56,16 @@ def test_every_member_is_scored_as_the_network_that_it_is_drawn_as(architecture)
         assert row["validation_auc"] == pytest.approx(alone["auc"], abs=1 / 16)  # ties, up to rounding
 
 
+def test_autocast_rounds_the_scores_of_the_same_members() -> None:
+    tables = [
+        roulette(OPTIONS, data([0, 1] * 4), 4, 0, 1, patch_pixels=PATCH, autocast=autocast).table
+        for autocast in ("off", "bfloat16")
+    ]
+    losses = [[row["validation_loss"] for row in table] for table in tables]
+    assert all(one != other for one, other in zip(*losses, strict=True))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+
+
 def test_a_longer_roulette_begins_with_the_shorter_one_and_another_seed_differs() -> None:
     labels = [0, 1, 0, 1]
     assert spin(5, labels).table[:3] == spin(3, labels).table

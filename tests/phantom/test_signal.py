@@ -19,12 +19,17 @@ from lesion_transfer.datasets.phantom.lesion import LesionOptions, add_lesion, d
 from lesion_transfer.datasets.phantom.lungx_plan import plan_scans
 from lesion_transfer.datasets.phantom.prostatex_plan import plan_patients
 from lesion_transfer.datasets.phantom.recipes import BrainRecipe, LungxRecipe, ProstatexRecipe, load_recipe
-from lesion_transfer.datasets.phantom.traits import draw_traits, ideal_score
+from lesion_transfer.datasets.phantom.traits import ClassOptions, Traits, draw_traits
 from lesion_transfer.randomness import named_generator
 
 Recipe = TypeVar("Recipe", BrainRecipe, LungxRecipe, ProstatexRecipe)
 
 RECIPES = Path(__file__).parents[2] / "phantom"
+
+
+def ideal_score(traits: Traits, classes: ClassOptions) -> float:
+    """Rises with the likelihood ratio of the declared distributions: no reader of the traits does better."""
+    return traits.contrast * classes.contrast + traits.border * classes.border + traits.texture * classes.texture
 
 
 def lesion_options(kind: str) -> LesionOptions:

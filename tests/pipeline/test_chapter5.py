@@ -120,6 +120,23 @@ def test_a_test_finding_that_was_learnt_from_stops_the_challenge(layout, tmp_pat
         challenge(again)
 
 
+@pytest.mark.parametrize("own", [None, "bfloat16"])
+def test_the_roulette_of_the_reproduction_computes_as_its_training_does(layout, own, tmp_path, monkeypatch):
+    root = tmp_path / "project"
+    shutil.copytree(layout.root, root)
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    content = YAML(typ="safe").load(root / "params.yaml")
+    content["reproduction"]["autocast"] = own
+    YAML().dump(content, root / "params.yaml")
+
+    def spinning(*args, autocast, **kwargs):
+        raise StageError(autocast)
+
+    monkeypatch.setattr("lesion_transfer.stages.reproduction.spin", spinning)
+    with pytest.raises(StageError, match=f"^{own or 'off'}$"):
+        reproduction(Layout(root))
+
+
 @pytest.mark.parametrize("stage", [reproduction, challenge])
 def test_interrupted_it_goes_on_to_the_same_bytes(layout, stage, tmp_path, monkeypatch):
     """In the run that it left, and with the models that it had kept by then."""

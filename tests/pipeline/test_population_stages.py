@@ -222,6 +222,15 @@ def test_validation_rows_of_one_class_stop_neither_the_roulette_nor_its_run(agai
     assert runs_of(again)["roulette"].info.status == "FINISHED"
 
 
+def test_the_roulette_obeys_autocast_and_says_so(again, trained):
+    write_params(again.params, autocast="bfloat16")
+    roulette(again)
+    exact, rounded = (pd.read_csv(of.model("roulette") / "history.csv")["validation_loss"] for of in (trained, again))
+    assert (exact != rounded).all()
+    assert rounded.to_numpy() == pytest.approx(exact.to_numpy(), rel=1e-2)
+    assert runs_of(again)["roulette"].data.params["autocast"] == "bfloat16"
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 

@@ -10,8 +10,9 @@ import torch
 
 from lesion_transfer.cohorts.cohort import Cohort
 from lesion_transfer.cohorts.normalise import ZScore
-from lesion_transfer.evaluation.predictions import checked_predictions
+from lesion_transfer.evaluation.predictions import COLUMNS, checked_predictions, predictions_of_images
 from lesion_transfer.learning.data import TrainingData
+from lesion_transfer.learning.enhanced import augmented_probabilities
 from lesion_transfer.learning.network import build_network
 from lesion_transfer.learning.options import AugmentationOptions, NetworkOptions
 from lesion_transfer.learning.scoring import predict_probabilities
@@ -67,3 +68,27 @@ def test_a_finding_of_several_images_has_their_mean(network):
         ["P2/1/1", 2],
     ]
     checked_predictions(pd.concat([plain, copies]))
+
+
+def test_each_copy_is_the_findings_own(network):
+    keys = ["P1/1/1", "P2/1/1", "P3/1/1"]
+    loaded = loaded_cohort(keys, ["test", "train", "validation"])
+    copies = enhanced_predictions(network, loaded, SETTINGS)
+    rows, generator = torch.tensor([0, 2]), torch_generator(3, "enhanced prediction", "cohort")
+    expected = augmented_probabilities(network, loaded.data.images, rows, 2, SETTINGS.augmentation, generator, 65)
+    found = copies.pivot(index="finding_key", columns="copy", values="probability").loc[["P1/1/1", "P3/1/1"]]
+    np.testing.assert_array_equal(found.to_numpy(), expected)
+    assert len(np.unique(expected)) == 4
+
+
+def test_copies_of_several_images_have_their_mean_copy_by_copy():
+    images = pd.DataFrame({name: ["x"] * 3 for name in COLUMNS if name not in {"copy", "probability"}})
+    images["finding_key"] = ["a", "b", "a"]
+    images.index = [7, 3, 5]
+    table = predictions_of_images(images, np.array([[0.0, 0.25], [0.5, 0.75], [1.0, 0.5]]), first_copy=1)
+    assert table[["finding_key", "copy", "probability"]].to_numpy().tolist() == [
+        ["a", 1, 0.5],
+        ["a", 2, 0.375],
+        ["b", 1, 0.5],
+        ["b", 2, 0.75],
+    ]

@@ -184,6 +184,13 @@ def test_training_stages_declare_every_setting_that_a_phase_inherits():
     everywhere = {"seed", "threads", "device", "deterministic", "network", "augmentation", "target"}
     for declared in (stages["train"]["params"], stages["transfer"]["do"]["params"], stages["ledger"]["params"]):
         assert set(HYPERPARAMETERS) | everywhere <= set(declared)
+    of_the_roulette = {"autocast", "dropout", "loss", "roulette", "split.replicates"}
+    assert of_the_roulette | everywhere <= set(stages["roulette"]["params"])
+    in_every_training = everywhere - {"target"}
+    assert set(HYPERPARAMETERS) | in_every_training | {"reproduction"} <= set(stages["reproduction"]["params"])
+    without = {name for name in HYPERPARAMETERS if name.startswith("plateau")} | {"cv"}
+    of_the_challenge = set(HYPERPARAMETERS) - without | in_every_training | {"reproduction", "challenge"}
+    assert of_the_challenge <= set(stages["challenge"]["do"]["params"])
 
 
 def test_every_command_that_is_written_about_is_there():

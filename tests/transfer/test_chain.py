@@ -220,6 +220,23 @@ def test_with_permuted_labels_of_the_target_the_roulette_sees_no_true_ones(data,
         assert not any(torch.equal(given.labels, target.labels) for given in on_target)
 
 
+def test_the_roulette_computes_as_its_phase_does(data, monkeypatch):
+    seen = []
+    original = chain.roulette
+
+    def spinning(*args, **kwargs):
+        seen.append(kwargs["autocast"])
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(chain, "roulette", spinning)
+    for autocast in ("off", "bfloat16"):
+        hyperparameters = {"ds1_full": OPTIONS.model_copy(update={"autocast": autocast})}
+        only = {"ds1_full": PHASES["ds1_full"]}
+        steps = arm_steps("arm", ArmOptions(), only, list(only), hyperparameters)
+        train_tree(phase_tree({"arm": steps}), data, CHAIN, seed=3)
+    assert seen == ["off", "bfloat16"]
+
+
 def test_equal_updates_choose_their_epoch_on_as_many_validation_samples(data, monkeypatch):
     """The thesis's validation copies the rows by the phase's factor, not by that which makes the updates equal."""
     sizes: dict[float, set[int]] = {}

@@ -206,7 +206,7 @@ def _epoch_factor(node: Node, data: FoldData) -> float | None:
 
 
 def _probabilities(node: Node, networks: Mapping[str, LesionNetwork], first: str, data: FoldData) -> np.ndarray:
-    """What is read of the tested rows after this phase, as `target_probe` reads its rows.
+    """What is read of the tested rows after this phase, as `target_probe` reads its rows: each part in its own type.
 
     first: the key of the ds1_full that it descends from; its decision maker reads where the phase is not of the target.
     """

@@ -42,8 +42,3 @@ def draw_traits(generator: np.random.Generator, label: bool, classes: ClassOptio
         border=border + shift * classes.border,
         texture=texture + shift * classes.texture,
     )
-
-
-def ideal_score(traits: Traits, classes: ClassOptions) -> float:
-    """Rises with the likelihood ratio of the declared distributions: no reader of the traits does better."""
-    return traits.contrast * classes.contrast + traits.border * classes.border + traits.texture * classes.texture
