@@ -428,7 +428,9 @@ def runs(
         if not any(row["name"].partition(" ")[0] == name for row in rows):
             typer.echo(f"no run of {name}", err=True)
     if not rows and not names:
-        typer.echo("there are no runs yet: `dvc repro` makes them", err=True)
+        typer.echo(
+            "this store has no runs yet: trainings make them (models that are pulled come without theirs)", err=True
+        )
     if as_csv:
         writer = csv.DictWriter(sys.stdout, columns)
         writer.writeheader()

@@ -54,6 +54,14 @@ def test_a_missing_column_is_named(tmp_path):
         read_predictions(path)
 
 
+def test_what_is_no_predictions_table_at_all_is_said_as_such(tmp_path):
+    (tmp_path / "findings.csv").write_text("ProxID,fid\na,1\n")
+    with pytest.raises(PredictionsError, match=r"findings\.csv is no predictions table, whose columns are cohort, "):
+        read_predictions(tmp_path / "findings.csv")
+    with pytest.raises(PredictionsError, match=r"is a folder: name a table, as .*predictions\.csv"):
+        read_predictions(tmp_path)
+
+
 @pytest.mark.parametrize("probability", ["nan", "", "1.2", "-0.1", "inf", "high"])
 def test_a_probability_outside_0_to_1_is_named_with_its_line(tmp_path, probability):
     path = write(tmp_path, "lung,a,p,1,True,test,,0,0,0.5", f"lung,b,p,1,True,test,,0,0,{probability}")
@@ -134,8 +142,3 @@ def test_labelled_keeps_known_labels(make_table):
 def test_a_table_that_says_nothing_or_misspells_a_subset_is_refused(tmp_path, rows, words):
     with pytest.raises(PredictionsError, match=words):
         read_predictions(write(tmp_path, *rows))
-
-
-def test_a_folder_is_no_table(tmp_path):
-    with pytest.raises(PredictionsError, match="cannot be read"):
-        read_predictions(tmp_path)

@@ -138,7 +138,7 @@ def test_the_roulette_of_the_reproduction_computes_as_its_training_does(layout, 
 
 
 @pytest.mark.parametrize("stage", [reproduction, challenge])
-def test_interrupted_it_goes_on_to_the_same_bytes(layout, stage, tmp_path, monkeypatch):
+def test_interrupted_it_says_so_and_goes_on_to_the_same_bytes(layout, stage, tmp_path, monkeypatch, caplog):
     """In the run that it left, and with the models that it had kept by then."""
     root = tmp_path / "project"
     shutil.copytree(layout.root, root, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
@@ -161,6 +161,7 @@ def test_interrupted_it_goes_on_to_the_same_bytes(layout, stage, tmp_path, monke
     monkeypatch.setattr(lone_training, "mirror_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stage(again)
+    assert f"{name}: interrupted; the same command goes on from its last finished epoch" in caplog.text
     for folder in root.glob(".lesion/resume/*/kept/*"):
         (folder / ".model.safetensors.0.tmp").write_bytes(b"killed while it was written")
     epochs = []

@@ -123,6 +123,32 @@ def test_a_folder_of_several_models_names_one(tmp_path, model):
         open_model(str(tmp_path / "challenge"))
 
 
+@pytest.mark.parametrize(("side", "outside"), [(101, 0), (41, 60)])
+def test_patches_that_lie_outside_their_images_are_warned_of(tmp_path, model, caplog, side, outside):
+    """At 1 mm a pixel, of a model that reads 65 mm: of 41 x 41 pixels in 65 x 65 60 % are no image."""
+    caplog.set_level("INFO")
+    images = np.random.default_rng(0).integers(0, 256, (2, 1, side, side)).astype(np.uint8)
+    predict_folder(open_model(str(model)), write_folder(tmp_path / "archive", images, spacing_x=1.0, spacing_y=1.0))
+    assert "its channels are taken as dwi, in this order" in caplog.text
+    assert "phantoms" not in caplog.text
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    if outside:
+        assert len(warned) == 1
+        assert "2 of 2 patches of" in warned[0]
+        assert f"to {outside} % in the median" in warned[0]
+        assert "the model reads 65 mm" in warned[0]
+    else:
+        assert not warned
+
+
+def test_a_model_of_phantoms_says_that_it_knows_nothing_of_people(tmp_path, model, network, caplog):
+    info = json.loads((model / "model.json").read_text())
+    save_model(model, network.state_dict(), {**info, "phantom": True})
+    images = np.random.default_rng(0).uniform(0, 255, (3, 1, 85, 85)).astype(np.float32)
+    predict_folder(open_model(str(model)), write_folder(tmp_path / "cohort", images))
+    assert "has learnt from phantoms: its probabilities say nothing about people" in caplog.text
+
+
 def test_a_patch_archive_is_cut_out_as_the_models_cohort_was_and_what_cannot_be_is_listed(tmp_path, model, network):
     """At 1 mm a pixel, the cohort's own pitch, the patch is the archive's centre."""
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 101, 101)).astype(np.uint8)

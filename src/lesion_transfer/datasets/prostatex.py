@@ -113,7 +113,7 @@ def read_position(
         if len(there) > 1:
             raise DatasetError(
                 f"{source} holds images of {len(there)} patients: {', '.join(there[:5])}"
-                f"{', ...' if len(there) > 5 else ''}. Name the folder of one patient, or the PatientID."
+                f"{' and others' if len(there) > 5 else ''}. Name the folder of one patient, or --patient."
             )
         patient_id = there[0]
     row = FindingRow(f"{patient_id}/1/1", patient_id, "1", tuple(position_lps_mm), "", None)

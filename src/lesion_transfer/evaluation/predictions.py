@@ -58,7 +58,11 @@ def read_predictions(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
-        raise PredictionsError(f"There is no predictions table {path}; run the stage that writes it.") from None
+        raise PredictionsError(
+            f"There is no predictions table {path}: is the path right, and its stage done?"
+        ) from None
+    except IsADirectoryError:
+        raise PredictionsError(f"{path} is a folder: name a table, as {path / 'predictions.csv'}.") from None
     except OSError as error:
         raise PredictionsError(f"{path} cannot be read: {error.strerror}.") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
@@ -74,6 +78,8 @@ def checked_predictions(table: pd.DataFrame, source: str = "The predictions tabl
     begins the message; rows are named as lines of a CSV, of which line 1 is the header.
     """
     missing = [name for name in COLUMNS if name not in table.columns]
+    if len(missing) == len(COLUMNS):
+        raise PredictionsError(f"{source} is no predictions table, whose columns are {', '.join(COLUMNS)}.")
     if missing:
         raise PredictionsError(f"{source} has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}.")
     checked = table.reset_index(drop=True).copy()

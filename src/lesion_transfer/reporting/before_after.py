@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lesion_transfer.evaluation.metrics import METRICS
 from lesion_transfer.reporting.style import INK, MUTED, TEST, TRAIN, metric_label, new_figure, styled
@@ -33,6 +34,7 @@ def before_after_figure(evaluation: Mapping[str, Any], title: str = "Before and 
     right.axvline(0, color=INK, linewidth=1.2)
     reach = max((abs(bound) for bound in right.get_xlim()), default=0.1)
     right.set_xlim(-max(reach, 0.05), max(reach, 0.05))
+    right.xaxis.set_major_locator(MaxNLocator(5))
     right.set_title("Difference")
     right.set_xlabel("\u2190 harmed      helped \u2192")
     confidence = evaluation.get("confidence", 0.95)

@@ -77,7 +77,7 @@ def _before_after(content: ReportContent) -> Picture:
         "Every metric before and after transfer with its interval, and the differences beside them; the table above "
         "has the numbers.",
         "Bars with squares: before; with circles: after; diamonds: after minus before. Lines are intervals; where the "
-        "difference's line crosses zero, these data cannot tell.",
+        "difference's line crosses zero, these data cannot tell, and nowhere where the table notes too few findings.",
     )
 
 

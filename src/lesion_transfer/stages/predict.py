@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 NEW = "new"
 """The subset of findings that belong to no split."""
 DISPLAY_MAXIMUM_OF_UNIT_RANGE = 1.0
+MUCH_PADDED = 0.25
+"""The share of a patch outside its image that is warned of."""
 SAME_PITCH = 0.01
 """Relative difference of pixels' sizes that is let pass."""
 
@@ -101,7 +103,11 @@ def predict_folder(model: Model, folder: Path, copies: int = 0) -> tuple[pd.Data
             log.info("%s is read as a cohort: display values, the lesion in the centre", folder)
             cohort, excluded = load_cohort(folder, _stored_info(model, folder)), pd.DataFrame()
         else:
-            log.info("%s is read as a patch archive and cut out as the model's cohort was", folder)
+            log.info(
+                "%s is read as a patch archive and cut out as the model's cohort was; its channels are taken as %s, in "
+                "this order",
+                *(folder, ", ".join(model.options.channels)),
+            )
             findings = patch_archive.read_findings(
                 folder, folder, model.options.channels, model.options.slice_rule, model.display_scale
             )
@@ -202,7 +208,22 @@ def _built(
             f"{source}: nothing to predict, {len(excluded)} could not be used. The first, {first['finding_key']}: "
             f"{first['detail']}"
         ) from error
+    _say_what_lies_outside(model, cohort, source)
     return cohort, _excluded(out)
+
+
+def _say_what_lies_outside(model: Model, cohort: Cohort, source: Path) -> None:
+    """Warns of patches of which much is no image but its edge, repeated."""
+    shares = cohort.findings[[f"{channel}_padded_share" for channel in model.options.channels]].astype(float)
+    widest = shares.max(axis=1)
+    if n := int((widest > MUCH_PADDED).sum()):
+        crop = model.options.crop_mm
+        log.warning(
+            "%d of %d patches of %s lie to more than %.0f %% outside their image, to %.0f %% in the median: there its "
+            "edge is repeated, so that these probabilities mean little (the model reads %s)",
+            *(n, len(widest), source, 100 * MUCH_PADDED, 100 * widest[widest > MUCH_PADDED].median()),
+            "parts of an image" if crop is None else f"{crop:g} mm",
+        )
 
 
 def _excluded(folder: Path) -> pd.DataFrame:
@@ -266,8 +287,8 @@ def _known_subsets(model: Model, cohort: Cohort) -> pd.Series:
     if n := int(findings["patient_id"].isin(patients).sum()):
         first = findings.loc[findings["patient_id"].isin(patients), "patient_id"].iloc[0]
         log.warning(
-            "%d of %d findings are of patients with ids that %s has learnt from, as %s: of these, its probabilities "
-            "are no predictions",
+            "%d of %d findings are of patients with ids that %s has learnt from, as %s: of these, where they are the "
+            "same people, its probabilities are no predictions",
             *(n, len(findings), model.folder, first),
         )
     return subsets
@@ -280,6 +301,8 @@ def _predict(model: Model, cohort: Cohort, name: str, copies: int) -> pd.DataFra
             f"{model.options.patch_pixels}; give a cohort of that size, or the patch archive that it was cut from."
         )
     _refuse_other_scale(model, cohort)
+    if model.info.get("phantom"):
+        log.warning("%s has learnt from phantoms: its probabilities say nothing about people", model.folder)
     margin = model.augmentation.required_margin(cohort.patch_pixels)
     if copies and margin > cohort.margin_pixels:
         raise StageError(

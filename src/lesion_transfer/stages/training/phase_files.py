@@ -58,6 +58,7 @@ def made_of(settings: Settings, loaded: LoadedCohort) -> dict[str, Any]:
         "channels": loaded.cohort.channels,
         "zscore": loaded.zscore.to_dict(),
         "kind": settings.datasets[settings.dataset_of(name)].kind,
+        "phantom": settings.is_phantom(name),
         "cohort_options": settings.cohorts[name].model_dump(mode="json"),
         "augmentation": settings.augmentation.model_dump(mode="json"),
         "seed": settings.seed,

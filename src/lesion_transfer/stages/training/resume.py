@@ -116,6 +116,9 @@ def resuming(about: Mapping[str, Any]) -> Iterator[Interrupted]:
         write_json(folder / ABOUT_FILE, about)
         yield Interrupted(folder, fingerprint)
         shutil.rmtree(folder, ignore_errors=True)
+    except (KeyboardInterrupt, SystemExit):
+        log.warning("%s: interrupted; the same command goes on from its last finished epoch", about["phase"])
+        raise
     finally:
         lock.release()
 
