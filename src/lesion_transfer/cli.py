@@ -436,7 +436,9 @@ def runs(
         writer.writeheader()
         writer.writerows(rows)
         return
-    table = Table(*columns)
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         auc = row["best_validation_auc"]
         short = {"model_sha256": row["model_sha256"][:12], "best_validation_auc": "" if auc is None else f"{auc:.3f}"}

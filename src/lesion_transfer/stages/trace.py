@@ -124,7 +124,11 @@ def _models(
     order = {phase: position for position, phase in enumerate(settings.phases)}
     tables = sorted(
         layout.models.rglob("*predictions.csv"),
-        key=lambda table: (order.get(table.parent.name, len(order)), str(table)),
+        key=lambda table: (
+            table.is_relative_to(layout.arms),
+            order.get(table.parent.name, len(order)),
+            str(table),
+        ),
     )
     for table in tables:
         rows = _rows(table, finding_key)
@@ -165,7 +169,7 @@ def _model(layout: Layout, folder: Path, row: Any, probabilities: list[float]) -
     role = ROLES.get(row["subset"], f"scored it ({row['subset'] or 'no subset'})")
     if folder.is_relative_to(layout.arms):
         # whose weights are not kept: one row stands for the models of all folds of a repeat
-        role = f"repeat {row['replicate']}: that of outer fold {row['fold']} tested on it, the others learnt from it"
+        role = f"repeat {row['replicate']}: tested in outer fold {row['fold']}, learnt from in others"
     return {
         **_identity(layout, folder),
         "cohort": row["cohort"],

@@ -24,7 +24,9 @@ def show_trace(found: Mapping[str, Any], console: Console) -> None:
     if not found["models"]:
         console.print("No model has seen it yet.")
         return
-    table = Table("model", "what it did with the finding", "probability", "model_sha256", "MLflow runs")
+    table = Table()
+    for name in ("model", "what it did with the finding", "probability", "model_sha256", "MLflow runs"):
+        table.add_column(name, overflow="fold")
     for model in found["models"]:
         probability = model.get("probability")
         table.add_row(
