@@ -141,6 +141,20 @@ def test_patches_that_lie_outside_their_images_are_warned_of(tmp_path, model, ca
         assert not warned
 
 
+def test_where_each_sequence_is_an_image_patches_outside_are_warned_of_image_by_image(tmp_path, model, network, caplog):
+    info = json.loads((model / "model.json").read_text())
+    options = {**info["cohort_options"], "mode": "separate", "channels": ["dwi", "adc"]}
+    zscore = {**info["zscore"], "channels": ["image"]}
+    save_model(
+        model, network.state_dict(), {**info, "channels": ["image"], "zscore": zscore, "cohort_options": options}
+    )
+    images = np.random.default_rng(0).integers(0, 256, (2, 2, 41, 41)).astype(np.uint8)
+    folder = write_folder(tmp_path / "archive", images, spacing_x=1.0, spacing_y=1.0)
+    table, _ = predict_folder(open_model(str(model)), folder)
+    assert len(table) == 2
+    assert "4 of 4 patches of" in caplog.text
+
+
 def test_a_model_of_phantoms_says_that_it_knows_nothing_of_people(tmp_path, model, network, caplog):
     info = json.loads((model / "model.json").read_text())
     save_model(model, network.state_dict(), {**info, "phantom": True})

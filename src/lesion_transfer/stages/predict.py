@@ -214,7 +214,7 @@ def _built(
 
 def _say_what_lies_outside(model: Model, cohort: Cohort, source: Path) -> None:
     """Warns of patches of which much is no image but its edge, repeated."""
-    shares = cohort.findings[[f"{channel}_padded_share" for channel in model.options.channels]].astype(float)
+    shares = cohort.findings[[f"{channel}_padded_share" for channel in model.options.image_channels]].astype(float)
     widest = shares.max(axis=1)
     if n := int((widest > MUCH_PADDED).sum()):
         crop = model.options.crop_mm
